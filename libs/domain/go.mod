@@ -1,0 +1,3 @@
+module quittance.internal/libs/domain
+
+go 1.26.0

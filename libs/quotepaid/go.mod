@@ -1,0 +1,3 @@
+module quittance.internal/libs/quotepaid
+
+go 1.26.0

@@ -1,0 +1,8 @@
+module quittance.internal/services/quotes
+
+go 1.26.0
+
+replace (
+	quittance.internal/libs/domain => ../../libs/domain
+	quittance.internal/libs/platform => ../../libs/platform
+)
