@@ -1,0 +1,156 @@
+// Package httpserve runs the HTTP servers of all services: bound timeouts, a drain at the end, and the probes.
+//
+// It knows no route but /livez, /readyz and /metrics. Every service calls it; what a request means is theirs.
+package httpserve
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
+)
+
+// DrainTimeout is how long Serve waits for running requests after its context has ended.
+const DrainTimeout = 20 * time.Second
+
+// readyTimeout bounds one readiness check.
+const readyTimeout = 2 * time.Second
+
+// Config says where and how to listen.
+type Config struct {
+	// Addr is host:port; port 0 takes a free one.
+	Addr string
+	// Handler answers the requests.
+	Handler http.Handler
+	// ReadTimeout bounds a whole request's reading. Default 10 s.
+	ReadTimeout time.Duration
+	// WriteTimeout bounds the answer's writing; 0 means 30 s, negative none (for event streams).
+	WriteTimeout time.Duration
+	// MaxHeaderBytes bounds a request's header. Default 16 KiB (net/http adds 4 KiB of slack).
+	MaxHeaderBytes int
+	// MaxConns bounds the connections open at one time; further ones wait in the kernel's queue. 0 means no bound.
+	MaxConns int
+}
+
+// Server is a bound listener and its server.
+type Server struct {
+	listener net.Listener
+	http     *http.Server
+}
+
+// Listen binds the address. The port accepts connections when it returns; they are answered once Serve runs.
+func Listen(ctx context.Context, cfg Config) (*Server, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", cfg.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Addr, err)
+	}
+	if cfg.MaxConns > 0 {
+		l = netutil.LimitListener(l, cfg.MaxConns)
+	}
+	write := defaulted(cfg.WriteTimeout, 30*time.Second)
+	if write < 0 {
+		write = 0
+	}
+	return &Server{listener: l, http: &http.Server{
+		Handler:           cfg.Handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       defaulted(cfg.ReadTimeout, 10*time.Second),
+		WriteTimeout:      write,
+		IdleTimeout:       90 * time.Second,
+		MaxHeaderBytes:    defaulted(cfg.MaxHeaderBytes, 16<<10),
+	}}, nil
+}
+
+func defaulted[T int | time.Duration](v, fallback T) T {
+	if v == 0 {
+		return fallback
+	}
+	return v
+}
+
+// Addr returns the address that is listened on.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Close stops at once, without draining; for a service whose start failed after Listen.
+func (s *Server) Close() error {
+	if err := s.http.Close(); err != nil {
+		return fmt.Errorf("close server: %w", err)
+	}
+	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("close listener: %w", err)
+	}
+	return nil
+}
+
+// Serve answers requests until ctx ends, then stops listening and waits up to DrainTimeout for those that run.
+func (s *Server) Serve(ctx context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve %s: %w", s.Addr(), err)
+	case <-ctx.Done():
+	}
+	// The context has ended; the requests in hand still get their answer.
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), DrainTimeout)
+	defer cancel()
+	err := s.http.Shutdown(drain)
+	<-served
+	if err != nil {
+		return fmt.Errorf("drain %s: %w", s.Addr(), errors.Join(err, s.http.Close()))
+	}
+	return nil
+}
+
+// Ready reports why a service cannot do its work, or nil.
+type Ready func(ctx context.Context) error
+
+// Probes adds /livez (the process answers) and /readyz (it can do its work) to mux.
+func Probes(mux *http.ServeMux, ready Ready) {
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok", "") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+		defer cancel()
+		if err := ready(ctx); err != nil {
+			answer(w, http.StatusServiceUnavailable, "not ready", err.Error())
+			return
+		}
+		answer(w, http.StatusOK, "ok", "")
+	})
+}
+
+func answer(w http.ResponseWriter, code int, status, reason string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	body := map[string]string{"status": status}
+	if reason != "" {
+		body["reason"] = reason
+	}
+	// A failed write means that the prober has gone; there is nobody left to tell.
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+// NewRegistry returns a metrics registry that already holds the process's own metrics.
+func NewRegistry() *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return reg
+}
+
+// Admin returns the handler of an admin address: the probes and /metrics of reg.
+func Admin(reg *prometheus.Registry, ready Ready) http.Handler {
+	mux := http.NewServeMux()
+	Probes(mux, ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
+	return mux
+}

@@ -1,0 +1,84 @@
+package httpserve_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"quittance.internal/libs/platform/httpserve"
+)
+
+func start(t *testing.T, h http.Handler) (url string, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	s, err := httpserve.Listen(ctx, httpserve.Config{Addr: "127.0.0.1:0", Handler: h})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	return "http://" + s.Addr().String(), func() error { cancel(); return <-done }
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(b)
+}
+
+func TestReadinessTellsItsReasonAndLivenessDoesNotCare(t *testing.T) {
+	url, stop := start(t, httpserve.Admin(httpserve.NewRegistry(), func(context.Context) error { return errors.New("redis is away") }))
+	if code, body := get(t, url+"/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "redis is away") {
+		t.Errorf("/readyz = %d %s, want 503 with its reason", code, body)
+	}
+	if code, _ := get(t, url+"/livez"); code != http.StatusOK {
+		t.Errorf("/livez = %d, want 200", code)
+	}
+	if code, body := get(t, url+"/metrics"); code != http.StatusOK || !strings.Contains(body, "go_goroutines") {
+		t.Errorf("/metrics = %d, want 200 with go_goroutines", code)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("Serve = %v, want nil after its context ended", err)
+	}
+}
+
+func TestARequestInHandIsAnsweredWhileDraining(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	url, stop := start(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(entered)
+		<-release
+		_, _ = io.WriteString(w, "done")
+	}))
+	body := make(chan string, 1)
+	go func() {
+		res, err := http.Get(url)
+		if err != nil {
+			body <- err.Error()
+			return
+		}
+		defer res.Body.Close()
+		b, _ := io.ReadAll(res.Body)
+		body <- string(b)
+	}()
+	<-entered
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	close(release)
+	if got := <-body; got != "done" {
+		t.Errorf("answer while draining = %q, want done", got)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("Serve = %v, want nil", err)
+	}
+}
