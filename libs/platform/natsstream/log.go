@@ -1,0 +1,261 @@
+package natsstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+)
+
+// What Log's methods answer besides transport errors.
+var (
+	// ErrUnavailable wraps whatever may go away by itself: no server, no answer in time, a full stream, a write of the
+	// same subject in flight. Nothing is known to be stored; the same call may be repeated.
+	ErrUnavailable = errors.New("log unavailable")
+	// ErrGuard means that the subject that Message.Absent names is not empty; nothing was stored.
+	ErrGuard = errors.New("guarded subject is taken")
+	// ErrConflict means that the aggregate has grown since it was read; nothing was stored. Read it and decide again.
+	ErrConflict = errors.New("aggregate has changed")
+	// ErrNotFound means that no message is stored there.
+	ErrNotFound = errors.New("no such message")
+)
+
+const (
+	// codeWrongLastSequence: an Expected-Last-Subject-Sequence did not hold.
+	codeWrongLastSequence jetstream.ErrorCode = 10071
+	// codeStoreFailed is generic; only its text tells a taken subject from a full stream.
+	codeStoreFailed jetstream.ErrorCode = 10077
+	// codeInFlight: another write to the subject is not yet committed (replicated streams).
+	codeInFlight jetstream.ErrorCode = 10164
+
+	textSubjectTaken = "maximum messages per subject exceeded"
+
+	headerExpectedSubject = "Nats-Expected-Last-Subject-Sequence-Subject"
+
+	// maxPending bounds the publications of one process that wait for their PubAck; beyond it a publication waits up
+	// to stallWait and then is ErrUnavailable.
+	maxPending = 8192
+	stallWait  = 2 * time.Second
+)
+
+// Message is what to publish.
+type Message struct {
+	Subject string
+	// ID goes out as Nats-Msg-Id: a repetition within the stream's window is answered as taken.
+	ID     string
+	Header nats.Header
+	Data   []byte
+	// Absent, for Fact, names another subject (wildcards allowed) that must be empty for the message to be stored; the
+	// server checks it in the same step as it stores.
+	Absent string
+}
+
+// Stored tells where a message lies.
+type Stored struct {
+	Stream   string
+	Sequence uint64
+	// Taken means that an earlier message holds the subject, and nothing was stored now. Its sequence is given where
+	// the server tells it, else 0. Whether the two are equal only a Read can tell.
+	Taken bool
+}
+
+// Record is a stored message.
+type Record struct {
+	Stream, Subject string
+	Sequence        uint64
+	Time            time.Time
+	Header          nats.Header
+	Data            []byte
+}
+
+// Log publishes to and reads from the product's streams. It is safe for concurrent use.
+type Log struct {
+	nc *nats.Conn
+	js jetstream.JetStream
+}
+
+// NewLog returns a Log over nc.
+func NewLog(nc *nats.Conn) (*Log, error) {
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(maxPending))
+	if err != nil {
+		return nil, fmt.Errorf("open jetstream: %w", err)
+	}
+	return &Log{nc: nc, js: js}, nil
+}
+
+// JetStream gives access to consumers and buckets.
+func (l *Log) JetStream() jetstream.JetStream { return l.js }
+
+// Fact stores a message whose subject may be taken once, for ever. It answers Stored{Taken: true} when it was taken
+// before, ErrGuard when m.Absent was not empty, and ErrUnavailable for everything that may be repeated.
+func (l *Log) Fact(ctx context.Context, m Message) (Stored, error) {
+	return l.Facts(ctx, []Message{m})[0].unpack()
+}
+
+// Result is Fact's answer for one message of several.
+type Result struct {
+	Stored Stored
+	Err    error
+}
+
+func (r Result) unpack() (Stored, error) { return r.Stored, r.Err }
+
+// Facts is Fact for several messages, all under way at one time. The answers are in the order of the messages.
+func (l *Log) Facts(ctx context.Context, messages []Message) []Result {
+	results := make([]Result, len(messages))
+	futures := make([]jetstream.PubAckFuture, len(messages))
+	for i, m := range messages {
+		msg := m.natsMsg()
+		msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
+		if m.Absent != "" {
+			msg.Header.Set(headerExpectedSubject, m.Absent)
+		}
+		futures[i], results[i].Err = l.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0), jetstream.WithStallWait(stallWait))
+	}
+	for i, m := range messages {
+		if results[i].Err == nil {
+			results[i] = await(ctx, futures[i])
+		}
+		results[i] = factAnswer(m, results[i])
+	}
+	return results
+}
+
+func await(ctx context.Context, future jetstream.PubAckFuture) Result {
+	select {
+	case ack := <-future.Ok():
+		return Result{Stored: Stored{Stream: ack.Stream, Sequence: ack.Sequence, Taken: ack.Duplicate}}
+	case err := <-future.Err():
+		return Result{Err: err}
+	case <-ctx.Done():
+		return Result{Err: ctx.Err()}
+	}
+}
+
+func factAnswer(m Message, r Result) Result {
+	if r.Err == nil {
+		return r
+	}
+	switch code, text := apiError(r.Err); {
+	case code == codeWrongLastSequence && m.Absent != "":
+		return Result{Err: fmt.Errorf("publish %s: %w: %s", m.Subject, ErrGuard, m.Absent)}
+	case code == codeWrongLastSequence, code == codeStoreFailed && text == textSubjectTaken:
+		return Result{Stored: Stored{Taken: true}}
+	default:
+		return Result{Err: fmt.Errorf("publish %s: %w: %w", m.Subject, ErrUnavailable, r.Err)}
+	}
+}
+
+// Command stores a message if the last sequence stored under the aggregate's subjects (wildcards allowed) still is
+// last; 0 means that there is none. It answers ErrConflict if not, and ErrUnavailable for everything that may be
+// repeated.
+func (l *Log) Command(ctx context.Context, m Message, aggregate string, last uint64) (Stored, error) {
+	msg := m.natsMsg()
+	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(last, 10))
+	msg.Header.Set(headerExpectedSubject, aggregate)
+	future, err := l.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0), jetstream.WithStallWait(stallWait))
+	r := Result{Err: err}
+	if err == nil {
+		r = await(ctx, future)
+	}
+	if r.Err == nil {
+		return r.Stored, nil
+	}
+	code, text := apiError(r.Err)
+	if code == codeWrongLastSequence || code == codeInFlight || code == codeStoreFailed && text == textSubjectTaken {
+		return Stored{}, fmt.Errorf("publish %s: %w", m.Subject, ErrConflict)
+	}
+	return Stored{}, fmt.Errorf("publish %s: %w: %w", m.Subject, ErrUnavailable, r.Err)
+}
+
+func (m Message) natsMsg() *nats.Msg {
+	header := nats.Header{}
+	for k, v := range m.Header {
+		header[k] = slices.Clone(v)
+	}
+	if m.ID != "" {
+		header.Set(jetstream.MsgIDHeader, m.ID)
+	}
+	return &nats.Msg{Subject: m.Subject, Header: header, Data: m.Data}
+}
+
+func apiError(err error) (jetstream.ErrorCode, string) {
+	if e, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return e.ErrorCode, e.Description
+	}
+	if e, ok := errors.AsType[jetstream.JetStreamError](err); ok && e.APIError() != nil {
+		return e.APIError().ErrorCode, e.APIError().Description
+	}
+	return 0, ""
+}
+
+// Read returns the message stored under subject (wildcards allowed: then the latest of them), or ErrNotFound. It needs
+// no right but the stream's direct get. On a replicated stream the answer may lag behind the newest write.
+func (l *Log) Read(ctx context.Context, stream, subject string) (Record, error) {
+	return l.direct(ctx, stream, subject, "$JS.API.DIRECT.GET."+stream+"."+subject, nil)
+}
+
+// ReadSequence returns the message with that sequence, or ErrNotFound.
+func (l *Log) ReadSequence(ctx context.Context, stream string, seq uint64) (Record, error) {
+	request, err := json.Marshal(map[string]uint64{"seq": seq})
+	if err != nil {
+		return Record{}, fmt.Errorf("encode direct get: %w", err)
+	}
+	return l.direct(ctx, stream, strconv.FormatUint(seq, 10), "$JS.API.DIRECT.GET."+stream, request)
+}
+
+func (l *Log) direct(ctx context.Context, stream, what, subject string, request []byte) (Record, error) {
+	msg, err := l.nc.RequestWithContext(ctx, subject, request)
+	if err != nil {
+		return Record{}, fmt.Errorf("read %s from %s: %w: %w", what, stream, ErrUnavailable, err)
+	}
+	switch status := msg.Header.Get("Status"); status {
+	case "":
+	case "404":
+		return Record{}, fmt.Errorf("read %s from %s: %w", what, stream, ErrNotFound)
+	default:
+		return Record{}, fmt.Errorf("read %s from %s: %w: status %s %s", what, stream, ErrUnavailable, status, msg.Header.Get("Description"))
+	}
+	seq, err := strconv.ParseUint(msg.Header.Get(jetstream.SequenceHeader), 10, 64)
+	if err != nil {
+		return Record{}, fmt.Errorf("read %s from %s: sequence of the answer: %w", what, stream, err)
+	}
+	at, err := time.Parse(time.RFC3339Nano, msg.Header.Get(jetstream.TimeStampHeaer))
+	if err != nil {
+		return Record{}, fmt.Errorf("read %s from %s: time of the answer: %w", what, stream, err)
+	}
+	return Record{
+		Stream: stream, Subject: msg.Header.Get(jetstream.SubjectHeader),
+		Sequence: seq, Time: at, Header: msg.Header, Data: msg.Data,
+	}, nil
+}
+
+// ReadAll returns the stored messages whose subjects match filter, by sequence; none is no error. A filter must not
+// match more than 1,024 subjects (the server's limit).
+func (l *Log) ReadAll(ctx context.Context, stream string, filters ...string) ([]Record, error) {
+	messages, err := jetstreamext.GetLastMsgsFor(ctx, l.js, stream, filters)
+	if err != nil {
+		return nil, fmt.Errorf("read %v from %s: %w: %w", filters, stream, ErrUnavailable, err)
+	}
+	var records []Record
+	for m, err := range messages {
+		if errors.Is(err, jetstreamext.ErrNoMessages) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %v from %s: %w: %w", filters, stream, ErrUnavailable, err)
+		}
+		records = append(records, Record{
+			Stream: stream, Subject: m.Subject, Sequence: m.Sequence, Time: m.Time, Header: m.Header, Data: m.Data,
+		})
+	}
+	slices.SortFunc(records, func(a, b Record) int { return int(a.Sequence) - int(b.Sequence) }) //nolint:gosec // sequences are far below 2^63
+	return records, nil
+}

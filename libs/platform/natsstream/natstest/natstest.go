@@ -1,0 +1,120 @@
+// Package natstest starts real NATS servers for tests: nats-server as a library, JetStream in a temporary folder, on a
+// free port of the loopback. Only tests import it.
+package natstest
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/platform/env"
+	"quittance.internal/libs/platform/natsstream"
+)
+
+// Server is a running server. Stop and Restart keep its port and store.
+type Server struct {
+	// URL is the client address, MonitorURL that of the HTTP monitoring port.
+	URL, MonitorURL string
+
+	tb   testing.TB
+	opts server.Options
+	srv  *server.Server
+}
+
+// Start starts a server with all streams, buckets and consumers declared. It ends with the test.
+func Start(tb testing.TB) *Server {
+	tb.Helper()
+	s := StartEmpty(tb)
+	if err := natsstream.Declare(tb.Context(), s.Conn("declare"), natsstream.Options{}); err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+// StartEmpty starts a server that has JetStream and nothing declared.
+func StartEmpty(tb testing.TB) *Server {
+	tb.Helper()
+	return start(tb, false)
+}
+
+// StartSynced is StartEmpty with sync_interval: always.
+func StartSynced(tb testing.TB) *Server {
+	tb.Helper()
+	return start(tb, true)
+}
+
+func start(tb testing.TB, syncAlways bool) *Server {
+	tb.Helper()
+	s := &Server{tb: tb, opts: server.Options{
+		Host: "127.0.0.1", Port: -1, HTTPHost: "127.0.0.1", HTTPPort: -1,
+		JetStream: true, StoreDir: tb.TempDir(), SyncAlways: syncAlways, NoSigs: true, NoLog: true,
+	}}
+	s.start()
+	tb.Cleanup(s.Stop)
+	return s
+}
+
+func (s *Server) start() {
+	s.tb.Helper()
+	opts := s.opts
+	srv, err := server.NewServer(&opts)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	srv.Start()
+	if !srv.ReadyForConnections(20 * time.Second) {
+		s.tb.Fatal("nats-server did not become ready within 20 s")
+	}
+	s.srv, s.URL = srv, srv.ClientURL()
+	s.opts.Port = port(s.tb, srv.Addr())
+	s.opts.HTTPPort = port(s.tb, srv.MonitorAddr())
+	s.MonitorURL = "http://" + srv.MonitorAddr().String()
+}
+
+func port(tb testing.TB, a net.Addr) int {
+	tb.Helper()
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		tb.Fatalf("address %v is not TCP", a)
+	}
+	return tcp.Port
+}
+
+// Stop shuts the server down; its store stays.
+func (s *Server) Stop() {
+	s.srv.Shutdown()
+	s.srv.WaitForShutdown()
+}
+
+// Restart starts the stopped server again on the same port and store.
+func (s *Server) Restart() { s.tb.Helper(); s.start() }
+
+// Conn returns a connection under name, closed at the end of the test.
+func (s *Server) Conn(name string) *nats.Conn {
+	s.tb.Helper()
+	nc, err := natsstream.Connect(s.tb.Context(), s.Config(name), zap.NewNop())
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	s.tb.Cleanup(nc.Close)
+	return nc
+}
+
+// Log returns a Log over a connection of its own.
+func (s *Server) Log(name string) *natsstream.Log {
+	s.tb.Helper()
+	l, err := natsstream.NewLog(s.Conn(name))
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return l
+}
+
+// Config returns the client's configuration for name.
+func (s *Server) Config(name string) natsstream.Config {
+	return natsstream.Config{URL: env.NewSecret(s.URL), Name: name}
+}

@@ -1,0 +1,107 @@
+package redisquote
+
+import (
+	"strconv"
+	"strings"
+)
+
+// OutcomeBlock is how many consecutive sequences share one outcome hash.
+const OutcomeBlock = 1000
+
+// Keys makes every key name. All names begin with the generation, so that a rebuild can fill another one beside it. The
+// part in braces is the hash tag: keys that one script touches together share it. Use NewKeys.
+type Keys struct{ prefix string }
+
+// NewKeys returns the names of one generation, for example "g1".
+func NewKeys(generation string) Keys { return Keys{generation + ":"} }
+
+// Pay is the hash of a quote's payment facts on one account. See the Field constants.
+func (k Keys) Pay(account, quote string) string { return k.prefix + "pay:{" + account + ":" + quote + "}" }
+
+// PayEvents is the hash of the messages that touched Pay, for explain: "<type>|<object>" → "<sequence> <event id>"; a
+// further message of the same type and object stands under "<type>|<object>|<event id>".
+func (k Keys) PayEvents(account, quote string) string { return k.Pay(account, quote) + ":events" }
+
+// Link is the hash that says which quotes a Stripe object belongs to (fields LinkQuote+quote), whether it belongs to a
+// renewal (field LinkRenewal), and which changes wait for that answer (fields LinkParked+sequence).
+func (k Keys) Link(account, object string) string {
+	return k.prefix + "link:{" + account + ":" + object + "}"
+}
+
+// Outcomes is the hash sequence → Outcome of one block of a stream.
+func (k Keys) Outcomes(stream string, sequence uint64) string {
+	return k.prefix + "out:{" + stream + ":" + strconv.FormatUint(sequence/OutcomeBlock, 10) + "}"
+}
+
+// Quote is the hash of a quote's current document and of its published revisions. See the Field constants.
+func (k Keys) Quote(quote string) string { return k.prefix + "quote:{" + quote + "}" }
+
+// Token is the key that leads from a quote page's token to "<quote> <revision>".
+func (k Keys) Token(token string) string { return k.prefix + "token:{" + token + "}" }
+
+// IndexSeller, IndexStatus and IndexDeal are sorted sets of a seller's quotes by the time of their creation (Unix
+// milliseconds). IndexStatus may hold a quote that has moved on; a reader compares with the quote.
+func (k Keys) IndexSeller(seller string) string { return k.prefix + "idx:seller:" + seller }
+
+// IndexStatus is described at IndexSeller.
+func (k Keys) IndexStatus(seller, status string) string {
+	return k.prefix + "idx:status:" + seller + ":" + status
+}
+
+// IndexDeal is described at IndexSeller.
+func (k Keys) IndexDeal(seller, deal string) string { return k.prefix + "idx:deal:" + seller + ":" + deal }
+
+// IndexParked is the sorted set of changes that wait for a link, by the time of parking (Unix milliseconds): members
+// are ParkedMember.
+func (k Keys) IndexParked() string { return k.prefix + "idx:parked" }
+
+// IndexUnknown is the sorted set of payment facts without a published revision, by the time they were first seen:
+// members are "<account>|<quote>".
+func (k Keys) IndexUnknown() string { return k.prefix + "idx:unknown" }
+
+// Marker is the key whose absence means that this server holds no complete projection. Shard tells the masters of a
+// cluster apart; a single server has shard "0".
+func (k Keys) Marker(shard string) string { return k.prefix + "sys:marker:{" + shard + "}" }
+
+// ParkedMember names one parked change in IndexParked.
+func ParkedMember(account, object string, sequence uint64) string {
+	return account + "|" + object + "|" + strconv.FormatUint(sequence, 10)
+}
+
+// ParseParkedMember is ParkedMember's inverse.
+func ParseParkedMember(member string) (account, object string, sequence uint64, ok bool) {
+	parts := strings.Split(member, "|")
+	if len(parts) != 3 {
+		return "", "", 0, false
+	}
+	sequence, err := strconv.ParseUint(parts[2], 10, 64)
+	return parts[0], parts[1], sequence, err == nil
+}
+
+// Fields of Pay.
+const (
+	FieldFacts  = "facts"  // canonical JSON of quote.Facts
+	FieldDigest = "digest" // its SHA-256 in hex
+	FieldStatus = "status"
+	FieldFlags  = "flags" // comma-separated, sorted
+	// FieldMark + "<event>.<n>" holds the Mark of an emission that the log has stored.
+	FieldMark = "m:"
+)
+
+// Fields of Quote.
+const (
+	FieldDocument = "doc"     // JSON of event.Drafted, the newest version
+	FieldVersion  = "version" // its version
+	// FieldRevision + n holds the JSON of quote.Revision; FieldRecalled + n and FieldExpired + n the time it happened.
+	FieldRevision = "rev:"
+	FieldRecalled = "recalled:"
+	FieldExpired  = "expired:"
+	FieldIndexed  = "indexed" // the status under which the quote stands in IndexStatus
+)
+
+// Fields of Link.
+const (
+	LinkQuote   = "q"
+	LinkRenewal = "r"
+	LinkParked  = "p"
+)
