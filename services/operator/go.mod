@@ -5,5 +5,4 @@ go 1.26.0
 replace (
 	quittance.internal/libs/domain => ../../libs/domain
 	quittance.internal/libs/platform => ../../libs/platform
-	quittance.internal/libs/quotepaid => ../../libs/quotepaid
 )
