@@ -38,7 +38,7 @@ type handler struct {
 // newHandler returns the HTTP side of the catcher.
 func newHandler(st *store, log *zap.Logger) (http.Handler, error) {
 	page, err := template.New("").Funcs(template.FuncMap{
-		"who": who, "people": people, "when": when, "size": size, "iso": func(t time.Time) string { return t.Format(time.RFC3339) },
+		"who": who, "people": people, "when": when, "brief": brief, "size": size, "iso": func(t time.Time) string { return t.Format(time.RFC3339) },
 	}).ParseFS(webFiles, "web/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("parse pages: %w", err)
@@ -179,6 +179,8 @@ func people(list []Address) string {
 }
 
 func when(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04:05 MST") }
+
+func brief(t time.Time) string { return t.UTC().Format("2 Jan, 15:04 MST") }
 
 func size(n int) string {
 	switch {
