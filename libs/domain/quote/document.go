@@ -124,7 +124,7 @@ func (d Document) Expiry() (time.Time, error) {
 // Stripe counts no finer.
 func ParseExpiry(s string, zone *time.Location) (time.Time, error) {
 	if at, err := time.Parse(time.RFC3339, s); err == nil {
-		return at.UTC().Truncate(time.Second), nil
+		return inRange(at.UTC().Truncate(time.Second))
 	}
 	day, err := time.Parse(time.DateOnly, s)
 	if err != nil {
@@ -136,5 +136,14 @@ func ParseExpiry(s string, zone *time.Location) (time.Time, error) {
 	if again := end.Add(time.Hour); again.Day() == end.Day() {
 		end = again
 	}
-	return end.UTC(), nil
+	return inRange(end.UTC())
+}
+
+// inRange keeps a year within what RFC 3339 can write again, whatever offset it
+// came with.
+func inRange(at time.Time) (time.Time, error) {
+	if at.Year() < 1970 || at.Year() > 9999 {
+		return time.Time{}, fmt.Errorf("expiry in the year %d", at.Year())
+	}
+	return at, nil
 }
