@@ -259,3 +259,43 @@ func (l *Log) ReadAll(ctx context.Context, stream string, filters ...string) ([]
 	slices.SortFunc(records, func(a, b Record) int { return int(a.Sequence) - int(b.Sequence) }) //nolint:gosec // sequences are far below 2^63
 	return records, nil
 }
+
+// Scan returns up to limit messages of a stream in order, beginning at sequence from (at least 1). Fewer than limit mean
+// that the stream ends there for now.
+func (l *Log) Scan(ctx context.Context, stream string, from uint64, limit int) ([]Record, error) {
+	messages, err := jetstreamext.GetBatch(ctx, l.js, stream, limit, jetstreamext.GetBatchSeq(max(from, 1)))
+	if err != nil {
+		return nil, fmt.Errorf("scan %s from %d: %w: %w", stream, from, ErrUnavailable, err)
+	}
+	records := make([]Record, 0, limit)
+	for m, err := range messages {
+		if errors.Is(err, jetstreamext.ErrNoMessages) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("scan %s from %d: %w: %w", stream, from, ErrUnavailable, err)
+		}
+		records = append(records, Record{
+			Stream: stream, Subject: m.Subject, Sequence: m.Sequence, Time: m.Time, Header: m.Header, Data: m.Data,
+		})
+	}
+	return records, nil
+}
+
+// SequenceAt returns the sequence of the first message stored at or after a time, or ErrNotFound.
+func (l *Log) SequenceAt(ctx context.Context, stream string, at time.Time) (uint64, error) {
+	messages, err := jetstreamext.GetBatch(ctx, l.js, stream, 1, jetstreamext.GetBatchStartTime(at))
+	if err != nil {
+		return 0, fmt.Errorf("find %s in %s: %w: %w", at, stream, ErrUnavailable, err)
+	}
+	for m, err := range messages {
+		if errors.Is(err, jetstreamext.ErrNoMessages) {
+			break
+		}
+		if err != nil {
+			return 0, fmt.Errorf("find %s in %s: %w: %w", at, stream, ErrUnavailable, err)
+		}
+		return m.Sequence, nil
+	}
+	return 0, fmt.Errorf("find %s in %s: %w", at, stream, ErrNotFound)
+}

@@ -16,7 +16,9 @@ type Keys struct{ prefix string }
 func NewKeys(generation string) Keys { return Keys{generation + ":"} }
 
 // Pay is the hash of a quote's payment facts on one account. See the Field constants.
-func (k Keys) Pay(account, quote string) string { return k.prefix + "pay:{" + account + ":" + quote + "}" }
+func (k Keys) Pay(account, quote string) string {
+	return k.prefix + "pay:{" + account + ":" + quote + "}"
+}
 
 // PayEvents is the hash of the messages that touched Pay, for explain: "<type>|<object>" → "<sequence> <event id>"; a
 // further message of the same type and object stands under "<type>|<object>|<event id>".
@@ -49,7 +51,9 @@ func (k Keys) IndexStatus(seller, status string) string {
 }
 
 // IndexDeal is described at IndexSeller.
-func (k Keys) IndexDeal(seller, deal string) string { return k.prefix + "idx:deal:" + seller + ":" + deal }
+func (k Keys) IndexDeal(seller, deal string) string {
+	return k.prefix + "idx:deal:" + seller + ":" + deal
+}
 
 // IndexParked is the sorted set of changes that wait for a link, by the time of parking (Unix milliseconds): members
 // are ParkedMember.
@@ -92,7 +96,7 @@ const (
 const (
 	FieldDocument = "doc"     // JSON of event.Drafted, the newest version
 	FieldVersion  = "version" // its version
-	// FieldRevision + n holds the JSON of quote.Revision; FieldRecalled + n and FieldExpired + n the time it happened.
+	// FieldRevision + n holds the JSON of event.Published without its document; FieldRecalled + n and FieldExpired + n the time it happened.
 	FieldRevision = "rev:"
 	FieldRecalled = "recalled:"
 	FieldExpired  = "expired:"

@@ -37,8 +37,31 @@ type Mark struct {
 
 // Quote is what Redis holds of a quote's own events: enough for lists and for finding its accounts.
 type Quote struct {
-	Drafted   event.Drafted
-	Revisions map[int]quote.Revision // Recalled and Expired are filled in
+	Drafted event.Drafted // the newest version; zero when only a later event has arrived yet
+	// Revisions are the publications by number; of their documents only the deal is kept.
+	Revisions map[int]event.Published
+	Recalled  map[int]bool
+	Expired   map[int]bool
+}
+
+// Aggregate folds what Redis holds into the quote's aggregate, of which Lifecycle, StateAt and the numbers can be used.
+func (q Quote) Aggregate() quote.Aggregate {
+	var a quote.Aggregate
+	last := 0
+	for _, n := range slices.Sorted(maps.Keys(q.Revisions)) {
+		a.Published(q.Revisions[n])
+		last = q.Revisions[n].Version
+		if q.Recalled[n] {
+			a.Recalled(event.Recalled{Revision: n})
+		}
+		if q.Expired[n] {
+			a.Expired(event.Expired{Revision: n})
+		}
+	}
+	if q.Drafted.Version > last {
+		a.Drafted(q.Drafted)
+	}
+	return a
 }
 
 // Accounts returns the Stripe accounts of all revisions, sorted.
@@ -134,7 +157,7 @@ func (r *Reader) Quote(ctx context.Context, quoteID string) (Quote, error) {
 
 // DecodeQuote reads the fields of a Quote hash.
 func DecodeQuote(fields map[string]string) (Quote, error) {
-	q := Quote{Revisions: map[int]quote.Revision{}}
+	q := Quote{Revisions: map[int]event.Published{}, Recalled: map[int]bool{}, Expired: map[int]bool{}}
 	if doc := fields[FieldDocument]; doc != "" {
 		if err := json.Unmarshal([]byte(doc), &q.Drafted); err != nil {
 			return Quote{}, fmt.Errorf("decode document: %w", err)
@@ -145,13 +168,13 @@ func DecodeQuote(fields map[string]string) (Quote, error) {
 		if !ok {
 			continue
 		}
-		var rev quote.Revision
-		if err := json.Unmarshal([]byte(value), &rev); err != nil {
+		var p event.Published
+		if err := json.Unmarshal([]byte(value), &p); err != nil {
 			return Quote{}, fmt.Errorf("decode revision %s: %w", n, err)
 		}
-		_, rev.Recalled = fields[FieldRecalled+n]
-		_, rev.Expired = fields[FieldExpired+n]
-		q.Revisions[rev.Number] = rev
+		_, q.Recalled[p.Revision] = fields[FieldRecalled+n]
+		_, q.Expired[p.Revision] = fields[FieldExpired+n]
+		q.Revisions[p.Revision] = p
 	}
 	return q, nil
 }
