@@ -1,6 +1,10 @@
 package ingress
 
-import "net/http"
+import (
+	"maps"
+	"net/http"
+	"slices"
+)
 
 // Reason says why a request was refused. It is the label of the metric, the field of the log line and the code of the
 // answer's JSON body, so its values never change.
@@ -33,38 +37,40 @@ const (
 	Unavailable Reason = "unavailable"
 )
 
-// Reasons lists them all, so that every label of the metric exists from the start.
-var Reasons = []Reason{
-	MissingSignature, MalformedSignature, NoMatchingSignature, Stale, Future, TooLarge, IncompleteBody,
-	UnsupportedEncoding, MethodNotAllowed, NotFound, Unavailable,
+// refusal is how a reason is answered. It tells a client nothing that it did not know, in particular neither the names nor
+// the number of the secrets.
+type refusal struct {
+	status        int
+	detail        string
+	header, value string // one more header of the answer, or none
 }
 
-// answer is what a refused client gets to see. It says nothing that the client did not know, in particular neither the
-// names nor the number of the secrets.
-func (r Reason) answer() (status int, detail string) {
-	switch r {
-	case MissingSignature:
-		return http.StatusBadRequest, "the Stripe-Signature header is missing"
-	case MalformedSignature:
-		return http.StatusBadRequest, "the Stripe-Signature header is malformed"
-	case NoMatchingSignature:
-		return http.StatusBadRequest, "the body verified under no configured signing secret"
-	case Stale:
-		return http.StatusBadRequest, "the signature is genuine but too old"
-	case Future:
-		return http.StatusBadRequest, "the signature is genuine but dated in the future"
-	case TooLarge:
-		return http.StatusRequestEntityTooLarge, "the body is larger than 512 KiB"
-	case IncompleteBody:
-		return http.StatusRequestTimeout, "the body did not arrive completely in time"
-	case UnsupportedEncoding:
-		return http.StatusUnsupportedMediaType, "send the body without a Content-Encoding"
-	case MethodNotAllowed:
-		return http.StatusMethodNotAllowed, "only POST is allowed"
-	case NotFound:
-		return http.StatusNotFound, "there is nothing at this path"
-	case Unavailable:
-		return http.StatusServiceUnavailable, "the event could not be stored; send it again"
-	}
-	return http.StatusInternalServerError, "refused"
+var refusals = map[Reason]refusal{
+	MissingSignature:    {status: http.StatusBadRequest, detail: "the Stripe-Signature header is missing"},
+	MalformedSignature:  {status: http.StatusBadRequest, detail: "the Stripe-Signature header is malformed"},
+	NoMatchingSignature: {status: http.StatusBadRequest, detail: "the body verified under no configured signing secret"},
+	Stale:               {status: http.StatusBadRequest, detail: "the signature is genuine but more than 300 s old"},
+	Future:              {status: http.StatusBadRequest, detail: "the signature is genuine but dated more than 300 s ahead"},
+	TooLarge: {
+		status: http.StatusRequestEntityTooLarge, detail: "the body is larger than 512 KiB",
+		header: "Connection", value: "close",
+	},
+	IncompleteBody: {
+		status: http.StatusRequestTimeout, detail: "the body did not arrive completely in time",
+		header: "Connection", value: "close",
+	},
+	UnsupportedEncoding: {status: http.StatusUnsupportedMediaType, detail: "send the body without a Content-Encoding"},
+	MethodNotAllowed: {
+		status: http.StatusMethodNotAllowed, detail: "only POST is allowed",
+		header: "Allow", value: http.MethodPost,
+	},
+	NotFound: {status: http.StatusNotFound, detail: "there is nothing at this path"},
+	// Stripe retries on a schedule of its own; our own senders follow Retry-After.
+	Unavailable: {
+		status: http.StatusServiceUnavailable, detail: "the event could not be stored; send it again",
+		header: "Retry-After", value: "2",
+	},
 }
+
+// Reasons returns all reasons, sorted.
+func Reasons() []Reason { return slices.Sorted(maps.Keys(refusals)) }

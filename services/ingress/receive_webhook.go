@@ -1,0 +1,246 @@
+package ingress
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/fault"
+)
+
+// WebhookPath is the one path that takes events.
+const WebhookPath = "/webhooks/stripe"
+
+// SourceHeader is the request header by which a sender of ours labels an event: simulate, reconcile or return. It says where
+// a stored event came from and decides nothing; a sender must sign like Stripe all the same.
+const SourceHeader = "Quittance-Source"
+
+// Store makes a genuine delivery durable. Publisher is the one that counts. Safe for concurrent use; it must not keep
+// d.Body after it has returned.
+type Store interface {
+	Publish(ctx context.Context, d Delivery) (Published, error)
+}
+
+// ReceiverConfig holds the parts of a Receiver; all are required.
+type ReceiverConfig struct {
+	Verifier *Verifier
+	Store    Store
+	Log      *zap.Logger
+	Metrics  *Metrics
+	Now      func() time.Time
+	// Budget bounds the storing of one event, read-back included.
+	Budget time.Duration
+	// MaxInFlight bounds the events being stored at one time; further ones get 503 at once.
+	MaxInFlight int
+}
+
+// Receiver answers POST /webhooks/stripe: it reads the body, verifies its signature and has it stored, and only then answers
+// 200. It decides nothing else.
+type Receiver struct {
+	ReceiverConfig
+	bodies bodies
+	slots  chan struct{}
+}
+
+// NewReceiver returns a Receiver.
+func NewReceiver(cfg ReceiverConfig) *Receiver {
+	return &Receiver{ReceiverConfig: cfg, slots: make(chan struct{}, cfg.MaxInFlight)}
+}
+
+// receipt is what is known of a request at its end: the answer and the log line are made of it.
+type receipt struct {
+	refusal   Reason // or
+	published Published
+	verdict   Verdict
+	source    string
+	size      int   // of the body, as far as it was read
+	err       error // why it is Unavailable or IncompleteBody
+}
+
+// ServeHTTP implements http.Handler.
+func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := rc.Now()
+	var got receipt
+	if r.URL.Path != WebhookPath {
+		got.refusal = NotFound
+	} else if got.refusal = precheck(r); got.refusal == "" {
+		b := rc.bodies.borrow()
+		rc.receive(w, r, b, &got)
+		rc.bodies.giveBack(b)
+	}
+	fault.Hit("ingress.before-response")
+	answer(w, &got)
+	rc.record(&got, rc.Now().Sub(began))
+}
+
+// precheck refuses what its header alone condemns, so that its body is never read.
+func precheck(r *http.Request) Reason {
+	if r.Method != http.MethodPost {
+		return MethodNotAllowed
+	}
+	for _, encoding := range r.Header.Values("Content-Encoding") {
+		if encoding != "" && !strings.EqualFold(encoding, "identity") {
+			return UnsupportedEncoding
+		}
+	}
+	if r.ContentLength > MaxBody {
+		return TooLarge
+	}
+	if len(r.Header.Values("Stripe-Signature")) > 1 {
+		return MalformedSignature
+	}
+	return ""
+}
+
+// receive takes one event in; got tells how it went.
+func (rc *Receiver) receive(w http.ResponseWriter, r *http.Request, b *body, got *receipt) {
+	var sig signature
+	if got.refusal = sig.parse(r.Header.Get("Stripe-Signature")); got.refusal != "" {
+		return
+	}
+	err := rc.bodies.read(http.MaxBytesReader(w, r.Body, MaxBody), b)
+	if got.size = len(b.b); err != nil {
+		got.refusal, got.err = unread(err), err
+		return
+	}
+	if got.verdict = rc.Verifier.check(&sig, b.b); got.verdict.Refusal != "" {
+		got.refusal = got.verdict.Refusal
+		return
+	}
+	got.source = sourceOf(r)
+	got.published, got.err = rc.store(r.Context(), Delivery{
+		Body: b.b, Secret: got.verdict.Secret, Source: got.source, ReceivedAt: rc.Now(),
+	})
+	if got.err != nil {
+		got.refusal = Unavailable
+	}
+}
+
+func unread(err error) Reason {
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return TooLarge
+	}
+	if errors.Is(err, errBusy) {
+		return Unavailable
+	}
+	return IncompleteBody
+}
+
+func sourceOf(r *http.Request) string {
+	switch label := r.Header.Get(SourceHeader); label {
+	case event.SourceSimulate, event.SourceReconcile, event.SourceReturn:
+		return label
+	}
+	return event.SourceWebhook
+}
+
+var errInFlight = errors.New("too many events are being stored at one time")
+
+// store publishes within the budget. A client that goes away does not end it: the event is here and genuine.
+func (rc *Receiver) store(ctx context.Context, d Delivery) (Published, error) {
+	select {
+	case rc.slots <- struct{}{}:
+	default:
+		return Published{}, errInFlight
+	}
+	defer func() { <-rc.slots }()
+	rc.Metrics.inFlight.Inc()
+	defer rc.Metrics.inFlight.Dec()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rc.Budget)
+	defer cancel()
+	began := rc.Now()
+	published, err := rc.Store.Publish(ctx, d)
+	rc.Metrics.published(rc.Now().Sub(began))
+	return published, err
+}
+
+// answer writes the response. net/http closes the connection of a body that was too large or never read, and lingers so that
+// the client gets to see the answer.
+func answer(w http.ResponseWriter, got *receipt) {
+	status, body := http.StatusOK, bodyOf[string(got.published.Outcome)]
+	h := w.Header()
+	if got.refusal != "" {
+		how := refusals[got.refusal]
+		status, body = how.status, bodyOf[string(got.refusal)]
+		if how.header != "" {
+			h.Set(how.header, how.value)
+		}
+	}
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	// A failed write means that the client has gone; it will send the event again.
+	_, _ = w.Write(body)
+}
+
+// bodyOf holds every answer, by its code.
+var bodyOf = func() map[string][]byte {
+	bodies := map[string][]byte{}
+	put := func(code, detail string) {
+		b, err := json.Marshal(struct {
+			Code   string `json:"code"`
+			Detail string `json:"detail,omitempty"`
+		}{code, detail})
+		if err != nil {
+			panic(err) // two strings
+		}
+		bodies[code] = append(b, '\n')
+	}
+	for _, o := range Outcomes {
+		put(string(o), "")
+	}
+	for reason, how := range refusals {
+		put(string(reason), how.detail)
+	}
+	return bodies
+}()
+
+// record writes the request's one log line and counts it. Nothing in the line is of a stranger's choosing: ids and types
+// come from genuine events only and are tokens.
+func (rc *Receiver) record(got *receipt, took time.Duration) {
+	outcome, level, message := got.published.Outcome, zapcore.InfoLevel, "webhook stored"
+	switch {
+	case got.refusal == Stale, got.refusal == Future:
+		outcome, level, message = refused, zapcore.ErrorLevel, "webhook refused: valid signature, bad time; check the clocks"
+	case got.refusal == NotFound, got.refusal == MethodNotAllowed: // strangers try every door
+		outcome, message = refused, "webhook refused"
+	case got.refusal != "":
+		outcome, level, message = refused, zapcore.WarnLevel, "webhook refused"
+	case outcome == Conflict, outcome == Unreadable:
+		level, message = zapcore.ErrorLevel, "webhook stored aside"
+	}
+	rc.Metrics.count(outcome, got.refusal)
+	line := rc.Log.Check(level, message)
+	if line == nil {
+		return
+	}
+	fields := make([]zap.Field, 0, 16)
+	fields = append(fields, zap.String("outcome", string(outcome)), zap.Int("body_bytes", got.size), zap.Duration("took", took))
+	if got.refusal != "" {
+		fields = append(fields, zap.String("reason", string(got.refusal)))
+	}
+	if got.verdict != (Verdict{}) {
+		fields = append(fields, zap.String("secret_name", got.verdict.Secret), zap.Duration("signature_age", got.verdict.Age))
+	}
+	if got.source != "" {
+		fields = append(fields, zap.String("source", got.source))
+	}
+	if got.err != nil {
+		fields = append(fields, zap.Error(got.err))
+	}
+	if p := got.published; p.TraceID != "" {
+		fields = append(fields, zap.Uint64("stream_sequence", p.Sequence), zap.String("trace_id", p.TraceID),
+			zap.String("event_id", p.Event.ID), zap.String("event_type", p.Event.Type), zap.String("account", p.Event.Account),
+			zap.String("mode", p.Event.Mode), zap.String("api_version", p.Event.APIVersion), zap.String("detail", p.Detail))
+	}
+	line.Write(fields...)
+}
