@@ -1,0 +1,115 @@
+# Quittance. `make help` lists the targets. Each target installs what it needs.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := $(CURDIR)/.bin
+MODULES := $(shell sed -n 's/^\t\.\///p' go.work)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# Pinned tools, built from source into .bin. They stay out of go.work: their dependencies are not ours.
+GOLANGCI_VERSION := v2.15.0
+STRIPE_NODE := services/ingress/testdata/stripe-node
+
+# A proxy or sum database that is out of reach must not stop a build that has everything in its cache.
+export GOFLAGS ?= -buildvcs=auto
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+.PHONY: build
+build: ## build the all-in-one runner and quotectl into .bin
+	@mkdir -p $(BIN)
+	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/allinone ./services/allinone/cmd/allinone
+	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/quotectl ./services/operator/cmd/quotectl
+
+.PHONY: run
+run: build ## run the whole system on embedded servers and print a tour (DEMO=1 goes through it, DEMO=once ends after it)
+	@exec $(BIN)/allinone
+
+.PHONY: test
+test: servers ## run all tests with the race detector (TESTFLAGS=... adds flags)
+	go test -race $(TESTFLAGS) work
+
+.PHONY: servers
+servers: $(STRIPE_NODE)/node_modules/.installed ## install what the tests run against: redis-server, node and Stripe's own SDK
+	@if ! command -v redis-server >/dev/null && ! command -v valkey-server >/dev/null; then \
+		$(MAKE) --no-print-directory debian PACKAGES=redis-server; fi
+
+$(STRIPE_NODE)/node_modules/.installed: $(STRIPE_NODE)/package.json $(STRIPE_NODE)/package-lock.json
+	@if ! command -v npm >/dev/null; then $(MAKE) --no-print-directory debian PACKAGES="nodejs npm"; fi
+	cd $(STRIPE_NODE) && npm ci --no-audit --no-fund --silent
+	@touch $@
+
+.PHONY: debian
+debian: # install Debian packages, or say which
+	@if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo "The tests need: $(PACKAGES). On Debian: sudo apt-get install $(PACKAGES)" >&2; exit 1; fi
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(PACKAGES)
+
+$(BIN)/golangci-lint-$(GOLANGCI_VERSION):
+	@mkdir -p $(BIN)
+	GOBIN=$(BIN) GOFLAGS=-mod=mod go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(BIN)/golangci-lint $@
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint-$(GOLANGCI_VERSION) ## style, bugs and the fences between packages
+	$< run $(addsuffix /...,$(addprefix ./,$(MODULES)))
+
+.PHONY: fmt
+fmt: $(BIN)/golangci-lint-$(GOLANGCI_VERSION) ## format all Go files
+	$< fmt $(MODULES)
+
+.PHONY: alone
+alone: ## build each module without the workspace: closes the import holes that go.work opens
+	@for m in $(MODULES); do echo "alone $$m"; GOWORK=off go build -C $$m ./...; done
+
+.PHONY: tidy
+tidy: ## bring go.work.sum and every go.mod up to date
+	go work sync
+	@for m in $(MODULES); do GOWORK=off go mod tidy -C $$m; done
+
+.PHONY: drift
+drift: ## fail where a go.mod or go.sum is not what `make tidy` makes
+	@cp go.work.sum .bin/go.work.sum.before 2>/dev/null || true
+	@for m in $(MODULES); do GOWORK=off go mod tidy -C $$m -diff; done
+
+.PHONY: fences
+fences: ## servers meant for development must be in no service's binary
+	@mkdir -p $(BIN)
+	@for s in ingress payments notifier quotes operator; do \
+		bad=$$(go list -deps ./services/$$s/cmd/... | grep -E 'nats-server|miniredis|go-smtp' || true); \
+		if [ -n "$$bad" ]; then echo "services/$$s links $$bad" >&2; exit 1; fi; done
+	@deps=$$(go list -deps ./services/ingress/cmd/ingress | grep -E 'stripe-go|go-redis|go-mail|cobra' || true); \
+		if [ -n "$$deps" ]; then echo "ingress must stay thin, it links $$deps" >&2; exit 1; fi
+	@if grep -q '^require' libs/domain/go.mod; then echo "libs/domain must require nothing" >&2; exit 1; fi
+
+.PHONY: check
+check: lint alone drift fences test ## everything that CI runs
+
+.PHONY: bench
+bench: servers ## ratios of ingress and worker to their limits, from one run
+	go test -run '^$$' -bench . -benchtime $(or $(BENCHTIME),2s) -timeout 30m ./services/allinone/bench
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (default 30s) each
+	@for f in $$(grep -rl --include='*_test.go' '^func Fuzz' libs services); do d=$$(dirname $$f); \
+		for t in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$f); do \
+			echo "fuzz $$d $$t"; go test ./$$d -run '^$$' -fuzz "^$$t$$" -fuzztime $(or $(FUZZTIME),30s); done; done
+
+.PHONY: up
+up: ## the whole system in containers, with a mail catcher
+	docker compose up --build --detach --wait
+
+.PHONY: down
+down: ## stop the containers; the volumes stay
+	docker compose down
+
+.PHONY: image
+image: ## build the image of one service: make image SERVICE=ingress
+	docker build --file deploy/Dockerfile --build-arg SERVICE=$(or $(SERVICE),ingress) --tag quittance/$(or $(SERVICE),ingress):$(VERSION) .
+
+.PHONY: clean
+clean: ## remove what was built; data/ stays
+	rm -rf $(BIN)
