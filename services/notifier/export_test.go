@@ -1,0 +1,256 @@
+package notifier
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	netmail "net/mail"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/wneessen/go-mail"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/natsstream"
+)
+
+// What the black-box tests reach of the inside.
+
+var (
+	CheckAddress  = checkAddress
+	OneLine       = oneLine
+	MaskAddresses = maskAddresses
+	MailKey       = mailKey
+	ErrAddress    = errAddress
+)
+
+const (
+	RefundNone  = refundNone
+	RefundSome  = refundSome
+	RefundWhole = refundWhole
+)
+
+// Receipt is a receipt and its composed mail.
+type Receipt struct {
+	Paid      event.Paid
+	Published event.Published
+	Refund    string
+	PublicURL string
+	Key       string
+}
+
+// Composed is what Compose returns.
+type Composed struct {
+	Msg                             *mail.Msg
+	Bytes                           []byte
+	Subject, Text, HTML             string
+	MessageID, Digest, ContentInUse string
+}
+
+var parsed = sync.OnceValues(newRenderer)
+
+// Compose renders and composes r as a mail from the sender.
+func Compose(from netmail.Address, r Receipt) (Composed, error) {
+	templates, err := parsed()
+	if err != nil {
+		return Composed{}, err
+	}
+	rc := receipt{paid: r.Paid, published: r.Published, refund: r.Refund, template: currentTemplate, publicURL: r.PublicURL, key: r.Key}
+	w, err := templates.render(rc)
+	if err != nil {
+		return Composed{}, err
+	}
+	l, err := (&composer{renderer: templates, from: from}).compose(rc)
+	if err != nil {
+		return Composed{}, err
+	}
+	var b bytes.Buffer
+	if _, err := l.msg.WriteTo(&b); err != nil {
+		return Composed{}, err
+	}
+	return Composed{
+		Msg: l.msg, Bytes: b.Bytes(), Subject: w.subject, Text: w.text, HTML: w.html, MessageID: l.messageID, Digest: l.digest,
+	}, nil
+}
+
+// Verdict is a classified conversation, for tests.
+type Verdict struct {
+	Result string
+	Code   int
+	Reply  string
+	Broken bool
+	Early  bool
+	// Err is what go-mail said.
+	Err error
+}
+
+// Talk dials the relay and sends one mail.
+func Talk(ctx context.Context, r Relay, msg *mail.Msg) Verdict {
+	c, err := r.dial(ctx)
+	if err != nil {
+		return verdictOf(classify(err, ""), err)
+	}
+	defer c.drop()
+	reply, err := c.send(ctx, msg)
+	return verdictOf(classify(err, reply), err)
+}
+
+func verdictOf(v verdict, err error) Verdict {
+	names := map[result]string{resultSent: "sent", resultRetry: "retry", resultRejected: "rejected", resultAmbiguous: "ambiguous"}
+	return Verdict{Result: names[v.result], Code: v.code, Reply: v.reply, Broken: v.broken, Early: v.early, Err: err}
+}
+
+// Classify is classify.
+func Classify(err error, reply string) Verdict { return verdictOf(classify(err, reply), err) }
+
+// Courier is a connection to a relay.
+type Courier = courier
+
+// CourierFuncs is a courier made of functions; nil ones do nothing and succeed.
+type CourierFuncs struct {
+	Send  func(ctx context.Context, msg *mail.Msg) (string, error)
+	Alive func() bool
+	Quit  func()
+	Drop  func()
+}
+
+func (c CourierFuncs) send(ctx context.Context, msg *mail.Msg) (string, error) {
+	if c.Send == nil {
+		return "ok", nil
+	}
+	return c.Send(ctx, msg)
+}
+func (c CourierFuncs) alive() bool { return c.Alive == nil || c.Alive() }
+
+func (c CourierFuncs) quit() {
+	if c.Quit != nil {
+		c.Quit()
+	}
+}
+
+func (c CourierFuncs) drop() {
+	if c.Drop != nil {
+		c.Drop()
+	}
+}
+
+// Wrap puts a function around the sending of every connection of the relay.
+func Wrap(r Relay, around func(send func() (string, error)) (string, error)) func(context.Context) (Courier, error) {
+	return func(ctx context.Context) (Courier, error) {
+		c, err := r.dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return CourierFuncs{
+			Send: func(ctx context.Context, msg *mail.Msg) (string, error) {
+				return around(func() (string, error) { return c.send(ctx, msg) })
+			},
+			Alive: c.alive, Quit: c.quit, Drop: c.drop,
+		}, nil
+	}
+}
+
+// Pool is the pool.
+type Pool struct{ p *pool }
+
+// Loan is a connection on loan from the pool.
+type Loan struct{ k *kept }
+
+func NewPool(size int, dial func(context.Context) (Courier, error), now func() time.Time) Pool {
+	return Pool{newPool(size, dial, now)}
+}
+
+func (p Pool) Take(ctx context.Context) (Loan, error) {
+	k, err := p.p.take(ctx)
+	return Loan{k}, err
+}
+func (p Pool) Put(l Loan, broken bool)   { p.p.put(l.k, broken) }
+func (p Pool) Sweep(ctx context.Context) { p.p.sweep(ctx) }
+
+// Decide is rules.next.
+func Decide(c Config, e Entry, now time.Time) (string, time.Duration) {
+	m, wait := c.withDefaults().rules().next(e, now)
+	return map[move]string{
+		moveClaim: "claim", moveWait: "wait", moveUnknown: "unknown", movePark: "park", moveDone: "done",
+	}[m], wait
+}
+
+// Shelf is the ledger's store.
+type Shelf interface {
+	Read(ctx context.Context, key string) ([]byte, uint64, error)
+	Write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
+}
+
+type outerShelf struct{ s Shelf }
+
+func (o outerShelf) read(ctx context.Context, key string) ([]byte, uint64, error) {
+	return o.s.Read(ctx, key)
+}
+
+func (o outerShelf) write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	return o.s.Write(ctx, key, value, revision)
+}
+
+// ErrNoEntry and ErrTaken are what a Shelf answers.
+var (
+	ErrNoEntry = errNoEntry
+	ErrTaken   = errTaken
+)
+
+// bucket is the real shelf.
+type bucket struct{ s shelf }
+
+func (b bucket) Read(ctx context.Context, key string) ([]byte, uint64, error) {
+	return b.s.read(ctx, key)
+}
+
+func (b bucket) Write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	return b.s.write(ctx, key, value, revision)
+}
+
+// OpenShelf opens the real one.
+func OpenShelf(ctx context.Context, logs *natsstream.Log) (Shelf, error) {
+	s, err := openShelf(ctx, logs.JetStream(), shelfConfig{})
+	return bucket{s}, err
+}
+
+// DecodeEntry is decodeEntry.
+func DecodeEntry(b []byte) (Entry, error) { return decodeEntry(b) }
+
+// EncodeEntry is the JSON of an entry.
+func EncodeEntry(e Entry) ([]byte, error) { return json.Marshal(e) }
+
+// LogReader is what the sender reads of the log.
+type LogReader = reader
+
+// Sender is the protocol without its consumer.
+type Sender struct{ s *sender }
+
+// NewSender makes a sender whose ledger, log and connections are the given ones.
+func NewSender(c Config, log LogReader, s Shelf, dial func(context.Context) (Courier, error)) Sender {
+	c = c.withDefaults()
+	templates, err := parsed()
+	if err != nil {
+		panic(err)
+	}
+	return Sender{&sender{
+		log: log, ledger: &ledger{shelf: outerShelf{s}, now: c.Now}, rules: c.rules(), metrics: newMetrics(prometheus.NewRegistry()),
+		composer: &composer{renderer: templates, from: c.From}, pool: newPool(c.Connections, dial, c.Now), now: c.Now,
+		newOwner: c.NewOwner, publicURL: c.PublicURL, sendTimeout: c.Relay.SendTimeout,
+	}}
+}
+
+// Dial is the relay's own way to connect.
+func (r *Relay) Dial(ctx context.Context) (Courier, error) { return r.dial(ctx) }
+
+// SendReceipt runs the protocol once. wait is when to come again, where err only says that it is too early.
+func (s Sender) SendReceipt(ctx context.Context, paid event.Paid, sequence uint64) (e Entry, wait time.Duration, err error) {
+	e, err = s.s.sendReceipt(ctx, job{
+		key: mailKey(paid.Seller, paid.QuoteID, paid.Revision, 0), paid: paid, sequence: sequence, rules: s.s.rules,
+	})
+	if l, ok := err.(errLater); ok { //nolint:errorlint // never wrapped here
+		return e, max(l.after, time.Millisecond), nil
+	}
+	return e, 0, err
+}

@@ -1,0 +1,145 @@
+package notifier
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/domain/event"
+)
+
+// SubjectResend is where operators' tools ask for a mail to be sent again, as a core NATS request. One notifier answers.
+// A replay of events never does that.
+const SubjectResend = "op.notifier.resend"
+
+// maxResends bounds how often one receipt may be sent again by hand.
+const maxResends = 20
+
+// ResendRequest asks for one receipt to be sent again. It gets a ledger entry, a Message-ID and a mail of its own.
+type ResendRequest struct {
+	Seller   string `json:"seller"`
+	Quote    string `json:"quote"`
+	Revision int    `json:"revision"`
+	// Reason is the operator's; it is logged here and recorded in the journal by the tool.
+	Reason string `json:"reason"`
+}
+
+// ResendAnswer tells what became of it. Error says why nothing was sent; with a Key as well, the mail is on its way and
+// the same request, repeated later, goes on with it.
+type ResendAnswer struct {
+	Key   string `json:"key,omitempty"`
+	Entry *Entry `json:"entry,omitempty"`
+	Error string `json:"error,omitempty"`
+}
+
+// resender answers ResendRequests.
+type resender struct {
+	sender *sender
+	log    *zap.Logger
+}
+
+// serve answers requests until ctx ends, one at a time.
+func (r *resender) serve(ctx context.Context, nc *nats.Conn) error {
+	hand, release := outlive(ctx)
+	defer release()
+	var one sync.Mutex
+	sub, err := nc.QueueSubscribe(SubjectResend, "notifier", func(msg *nats.Msg) {
+		one.Lock()
+		defer one.Unlock()
+		answer := r.answer(hand, msg.Data)
+		body, err := json.Marshal(answer)
+		if err != nil {
+			body = []byte(`{"error":"encode answer"}`)
+		}
+		if err := msg.Respond(body); err != nil {
+			r.log.Warn("resend not answered", zap.String("key", answer.Key), zap.Error(err))
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("subscribe to %s: %w", SubjectResend, err)
+	}
+	<-ctx.Done()
+	err = sub.Unsubscribe()
+	one.Lock() // wait for the request in hand
+	defer one.Unlock()
+	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		return fmt.Errorf("unsubscribe from %s: %w", SubjectResend, err)
+	}
+	return nil
+}
+
+func (r *resender) answer(ctx context.Context, body []byte) ResendAnswer {
+	var req ResendRequest
+	err := json.Unmarshal(body, &req)
+	switch {
+	case err != nil:
+		return ResendAnswer{Error: "request is not JSON"}
+	case !event.ValidToken(req.Seller) || !event.ValidToken(req.Quote) || req.Revision < 1 || req.Reason == "":
+		return ResendAnswer{Error: "request needs seller, quote, revision and reason"}
+	}
+	key, entry, err := r.resend(ctx, req)
+	answer := ResendAnswer{Key: key}
+	if entry.State != "" {
+		answer.Entry = &entry
+	}
+	if err != nil {
+		answer.Error = maskAddresses(err.Error())
+	}
+	r.log.Info("resend asked for", zap.String("quote_id", req.Quote), zap.String("seller", req.Seller), zap.Int("revision", req.Revision),
+		zap.String("reason", maskAddresses(req.Reason)), zap.String("key", key), zap.String("state", string(entry.State)),
+		zap.String("reply", entry.Reply), zap.String("error", answer.Error))
+	return answer
+}
+
+// resend sends the receipt again, or goes on with a resend that did not come to its end. Here an attempt without an
+// answer is always parked: there is no message in the log that would bring it back, and an operator is looking.
+func (r *resender) resend(ctx context.Context, req ResendRequest) (string, Entry, error) {
+	subject := event.QuoteSubject{
+		Event: event.NamePaid, Seller: req.Seller, Quote: req.Quote, N: fmt.Sprint(req.Revision),
+	}.String()
+	read, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	record, err := r.sender.log.Read(read, event.StreamQuotes, subject)
+	if err != nil {
+		return "", Entry{}, fmt.Errorf("resend: %w", err)
+	}
+	paid, err := decodePaid(subject, record.Data)
+	if err != nil {
+		return "", Entry{}, fmt.Errorf("resend: %w", err)
+	}
+	n, err := r.unused(ctx, req)
+	if err != nil {
+		return "", Entry{}, fmt.Errorf("resend: %w", err)
+	}
+	parking := r.sender.rules
+	parking.policy = PolicyPark
+	j := job{key: mailKey(req.Seller, req.Quote, req.Revision, n), paid: paid, sequence: record.Sequence, rules: parking}
+	entry, err := r.sender.sendReceipt(ctx, j)
+	return j.key, entry, err
+}
+
+// unused is the number of the resend to make or to go on with. The receipt itself must have come to its end: sending it
+// by hand while it is under way would be the second mail.
+func (r *resender) unused(ctx context.Context, req ResendRequest) (int, error) {
+	for n := range maxResends + 1 {
+		found, err := r.sender.ledger.read(ctx, mailKey(req.Seller, req.Quote, req.Revision, n))
+		switch {
+		case errors.Is(err, errNoEntry) && n > 0:
+			return n, nil
+		case errors.Is(err, errNoEntry):
+			return 0, errors.New("the mail has not been tried yet; it goes out by itself")
+		case err != nil:
+			return 0, err
+		case !found.entry.Final() && n > 0:
+			return n, nil
+		case !found.entry.Final():
+			return 0, fmt.Errorf("the mail is still under way (%s); it goes on by itself", found.entry.State)
+		}
+	}
+	return 0, fmt.Errorf("the mail was sent again %d times already", maxResends)
+}

@@ -1,0 +1,133 @@
+package notifier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+
+	"github.com/nats-io/nats.go"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/httpserve"
+	"quittance.internal/libs/platform/natsstream"
+)
+
+// Service is a running notifier.
+type Service struct {
+	nc       *nats.Conn
+	pool     *pool
+	consumer *consumer
+	resender *resender
+	http     *httpserve.Server
+}
+
+// New connects to NATS, checks that streams, bucket and durable are there, and binds the address. It does not dial the
+// SMTP relay: mails wait for it, the notifier does not. After an error nothing is left open.
+func New(ctx context.Context, cfg Config, log *zap.Logger) (*Service, error) {
+	s := &Service{}
+	if err := s.open(ctx, cfg.withDefaults(), log); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err error) {
+	if cfg.Relay.SendTimeout >= cfg.Lease {
+		return fmt.Errorf("check settings: a mail may take %v, and its lease ends after %v", cfg.Relay.SendTimeout, cfg.Lease)
+	}
+	templates, err := newRenderer()
+	if err != nil {
+		return err
+	}
+	if s.nc, err = natsstream.Connect(ctx, cfg.NATS, log); err != nil {
+		return err
+	}
+	logs, err := natsstream.NewLog(s.nc)
+	if err != nil {
+		return err
+	}
+	if err := natsstream.Check(ctx, logs.JetStream(), event.StreamQuotes, event.StreamDead); err != nil {
+		return err
+	}
+	shelf, err := openShelf(ctx, logs.JetStream(), cfg.shelf)
+	if err != nil {
+		return err
+	}
+	durable, err := logs.JetStream().Consumer(ctx, event.StreamQuotes, natsstream.DurableNotifier)
+	if err != nil {
+		return fmt.Errorf("look up consumer %s (declare it with: quotectl declare): %w", natsstream.DurableNotifier, err)
+	}
+	reg := httpserve.NewRegistry()
+	metrics := newMetrics(reg)
+	s.pool = newPool(cfg.Connections, counted(cfg.Relay.dial, metrics.dials), cfg.Now)
+	mails := &sender{
+		log: logs, ledger: &ledger{shelf: shelf, now: cfg.Now}, rules: cfg.rules(), pool: s.pool, metrics: metrics,
+		composer: &composer{renderer: templates, from: cfg.From}, now: cfg.Now, newOwner: cfg.NewOwner,
+		publicURL: cfg.PublicURL, sendTimeout: cfg.Relay.SendTimeout,
+	}
+	s.consumer = &consumer{
+		durable: durable, ackWait: durable.CachedInfo().Config.AckWait, workers: cfg.Workers, dead: logs,
+		sender: mails, metrics: metrics, log: log, now: cfg.Now, version: Version(),
+	}
+	s.resender = &resender{sender: mails, log: log}
+	s.http, err = httpserve.Listen(ctx, httpserve.Config{Addr: cfg.Addr, Handler: httpserve.Admin(reg, s.Ready)})
+	if err != nil {
+		return err
+	}
+	log.Info("notifier is ready", zap.Stringer("addr", s.Addr()), zap.String("relay", cfg.Relay.String()),
+		zap.String("ambiguous", string(cfg.Ambiguous)), zap.Duration("ambiguous_after", cfg.AmbiguousAfter),
+		zap.Duration("lease", cfg.Lease), zap.Duration("send_timeout", cfg.Relay.SendTimeout), zap.Int("workers", cfg.Workers))
+	return nil
+}
+
+// Addr is where probes and metrics are served.
+func (s *Service) Addr() net.Addr { return s.http.Addr() }
+
+// Ready reports why quote.paid cannot be taken, or nil.
+func (s *Service) Ready(ctx context.Context) error { return s.consumer.ready(ctx, s.nc) }
+
+// Run sends mails until ctx ends; then it takes no more, gives those in hand 12 s, writes down what became of them, and
+// closes what New opened. It fails when the durable is gone. Run once.
+func (s *Service) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.http.Serve(ctx) })
+	group.Go(func() error { return s.consumer.run(ctx) })
+	group.Go(func() error { return s.resender.serve(ctx, s.nc) })
+	group.Go(func() error { s.pool.sweep(ctx); return nil })
+	if err := errors.Join(group.Wait(), s.close()); err != nil {
+		return fmt.Errorf("run notifier: %w", err)
+	}
+	return nil
+}
+
+func (s *Service) close() error {
+	var err error
+	if s.http != nil {
+		err = s.http.Close()
+	}
+	if s.pool != nil {
+		s.pool.close(0)
+	}
+	if s.nc != nil {
+		s.nc.Close()
+	}
+	return err
+}
+
+// Version is the commit of this build, "dev" where the build recorded none. Dead letters carry it.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "dev"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return s.Value[:12]
+		}
+	}
+	return "dev"
+}
