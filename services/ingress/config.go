@@ -78,7 +78,7 @@ func (c Config) withDefaults() Config {
 		c.MaxConns = 8192
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = time.Now //nolint:forbidigo // the default clock
 	}
 	return c
 }

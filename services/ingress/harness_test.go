@@ -81,6 +81,14 @@ func startOn(tb testing.TB, srv *natstest.Server, changes ...func(*ingress.Confi
 	return r
 }
 
+// in returns the same rig that reports to another test.
+func (r *rig) in(tb testing.TB) *rig {
+	tb.Helper()
+	other := *r
+	other.tb = tb
+	return &other
+}
+
 // buffer is a log sink that may be read while it is written to.
 type buffer struct {
 	mu sync.Mutex

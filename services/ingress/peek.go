@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/jsonscan"
@@ -98,15 +99,7 @@ func address(id, typ, account, livemode, version []byte) (Peeked, error) {
 // validVersion keeps what goes into a header of the stored message to what versions look like: 2023-10-16,
 // 2025-03-31.basil.
 func validVersion(v string) bool {
-	if len(v) > maxVersion {
-		return false
-	}
-	for _, c := range []byte(v) {
-		if !(c == '-' || c == '.' || c == '_' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z') {
-			return false
-		}
-	}
-	return true
+	return len(v) <= maxVersion && strings.Trim(v, alphanumeric+"_-.") == ""
 }
 
 // Subject is where the event lies on the log.

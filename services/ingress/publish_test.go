@@ -104,7 +104,7 @@ func TestATakenEventIDIsCompared(t *testing.T) {
 	}
 	pretty := "{\n  \"livemode\": false, \"type\": \"charge.succeeded\",\n \"id\": \"evt_1\",\n \"api_version\": \"2023-10-16\",\n" +
 		" \"data\": {\"object\": {\"amount\": 10000, \"id\": \"ch_1\", \"nested\": {\"b\": null, \"a\": [1, 2]}, \"note\": \"caf\\u00e9\", \"rate\": 1.50}}\n}\n"
-	for _, c := range []struct {
+	cases := []struct {
 		name, body string
 		outcome    ingress.Outcome
 		detail     string
@@ -128,29 +128,37 @@ func TestATakenEventIDIsCompared(t *testing.T) {
 			"another type and version", strings.Replace(swap("charge.succeeded", "charge.failed"), "2023-10-16", "2025-03-31.basil", 1),
 			ingress.Conflict, "another type",
 		},
-	} {
+	}
+	r := start(t)
+	var messages uint64
+	for n, c := range cases {
+		id := fmt.Sprintf("evt_%d", n+1)
+		before := []byte(strings.Replace(first, "evt_1", id, 1))
+		after := []byte(strings.Replace(c.body, "evt_1", id, 1))
+		alerts := len(r.lines("webhook stored aside"))
 		t.Run(c.name, func(t *testing.T) {
-			r := start(t)
-			r.wantPost([]byte(first), ingress.Stored)
-			r.wantPost([]byte(c.body), c.outcome)
-			r.wantStored(chargeSubject, []byte(first))
-			r.wantMetric(fmt.Sprintf("quittance_webhooks_received_total{outcome=%q}", c.outcome), "1")
-			alerts := r.lines("webhook stored aside")
+			r := r.in(t)
+			r.wantPost(before, ingress.Stored)
+			r.wantPost(after, c.outcome)
+			r.wantStored("stripe.test.platform."+id+".charge.succeeded", before)
+			messages++
+			raised := r.lines("webhook stored aside")[alerts:]
 			if c.outcome != ingress.Conflict {
-				r.wantCount(1)
-				if len(alerts) != 0 {
-					t.Errorf("alerts = %v, want none", alerts)
+				r.wantCount(messages)
+				if len(raised) != 0 {
+					t.Errorf("alerts = %v, want none", raised)
 				}
 				return
 			}
-			r.wantPost([]byte(c.body), ingress.Duplicate)
-			r.wantCount(2)
-			record, err := r.stored.Read(t.Context(), event.StreamStripe, "stripe.conflict.>")
-			if err != nil || string(record.Data) != c.body {
+			r.wantPost(after, ingress.Duplicate)
+			messages++
+			r.wantCount(messages)
+			record, err := r.stored.Read(t.Context(), event.StreamStripe, "stripe.conflict.*.*."+id+".>")
+			if err != nil || !bytes.Equal(record.Data, after) {
 				t.Errorf("set aside: %q, %v, want the conflicting body", record.Data, err)
 			}
-			if len(alerts) != 1 || alerts[0]["level"] != "error" || alerts[0]["detail"] != c.detail {
-				t.Errorf("alerts = %v, want one error with detail %q", alerts, c.detail)
+			if len(raised) != 1 || raised[0]["level"] != "error" || raised[0]["detail"] != c.detail {
+				t.Errorf("alerts = %v, want one error with detail %q", raised, c.detail)
 			}
 		})
 	}

@@ -81,16 +81,10 @@ func CheckSecrets(secrets []Secret) error {
 
 func unprintable(r rune) bool { return r <= ' ' || r > '~' }
 
+const alphanumeric = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
 func validSecretName(name string) bool {
-	if name == "" || len(name) > maxSecretName {
-		return false
-	}
-	for _, c := range []byte(name) {
-		if !(c == '_' || c == '-' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z') {
-			return false
-		}
-	}
-	return true
+	return name != "" && len(name) <= maxSecretName && strings.Trim(name, alphanumeric+"_-") == ""
 }
 
 // follow reads the file every so often until ctx ends and hands the first content and each new one to changed, or the error

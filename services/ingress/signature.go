@@ -191,7 +191,7 @@ func newKeyring(secrets []Secret) *keyring {
 
 // match returns the name of the first secret under which one of the digests is right, or "".
 func (k *keyring) match(sig *signature, body []byte) string {
-	m, _ := k.pool.Get().(*macs) //nolint:errcheck // the pool holds nothing else
+	m, _ := k.pool.Get().(*macs) // the pool holds nothing else
 	defer k.pool.Put(m)
 	// Stripe signs the time as it wrote it; like the SDK we sign the number that we read, so "+5" or "005" verify as "5".
 	m.stamp = append(strconv.AppendInt(m.stamp[:0], sig.time, 10), '.')
@@ -205,7 +205,7 @@ func (k *keyring) match(sig *signature, body []byte) string {
 		for d := range sig.n {
 			right |= subtle.ConstantTimeCompare(m.sum, sig.digests[d][:])
 		}
-		first := right & subtle.ConstantTimeEq(int32(found), -1) //nolint:gosec // an index of a handful of secrets
+		first := right & subtle.ConstantTimeEq(int32(found), -1)
 		found = subtle.ConstantTimeSelect(first, i, found)
 	}
 	if found < 0 {
