@@ -25,6 +25,12 @@ func (c *Cursor) Peek() byte {
 	return c.b[c.at]
 }
 
+// Done reports whether nothing but space is left in the text.
+func (c *Cursor) Done() bool {
+	c.at = skipSpace(c.b, c.at)
+	return c.at == len(c.b)
+}
+
 // Skip passes over one value, checking its syntax.
 func (c *Cursor) Skip() error {
 	_, err := c.Raw()

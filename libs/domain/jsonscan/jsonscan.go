@@ -70,7 +70,7 @@ func Array(b []byte, f func(value []byte) error) error {
 // Valid reports whether b is one JSON value with nothing but space around it.
 func Valid(b []byte) bool {
 	c := Cursor{b: b}
-	return c.Skip() == nil && skipSpace(b, c.at) == len(b)
+	return c.Skip() == nil && c.Done()
 }
 
 // String returns the contents of a JSON string with its escapes decoded; false
