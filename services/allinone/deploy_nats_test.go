@@ -1,0 +1,406 @@
+package allinone_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap/zaptest"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/env"
+	"quittance.internal/libs/platform/natsstream"
+)
+
+const deployDir = "../../deploy"
+
+// prepareSecrets runs deploy/prepare.sh as compose does and returns the folder with one folder per container.
+func prepareSecrets(t *testing.T, env ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "sh", filepath.Join(deployDir, "prepare.sh"))
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "SECRETS=" + dir, "CONFIG=" + deployDir}, env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("prepare.sh: %v\n%s", err, out)
+	}
+	return dir
+}
+
+func readFile(t *testing.T, path ...string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(path...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, []byte(readFile(t, from)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// deployedNATS is a server that runs from deploy/nats/nats-server.conf.
+type deployedNATS struct {
+	srv     *server.Server
+	secrets string
+}
+
+// startDeployedNATS lays the files out as the container has them (/etc/nats, /run/secrets) and starts the server from its
+// own configuration; only the addresses and the folder of the store are changed.
+func startDeployedNATS(t *testing.T, secrets string) deployedNATS {
+	t.Helper()
+	root := t.TempDir()
+	conf := filepath.Join(root, "etc/nats/nats-server.conf")
+	copyFile(t, deployDir+"/nats/nats-server.conf", conf)
+	copyFile(t, deployDir+"/nats/users.conf", filepath.Join(root, "etc/nats/users.conf"))
+	copyFile(t, secrets+"/nats/nats_passwords.conf", filepath.Join(root, "run/secrets/nats_passwords.conf"))
+	opts, err := server.ProcessConfigFile(conf)
+	if err != nil {
+		t.Fatalf("nats-server.conf: %v", err)
+	}
+	if !opts.JetStream || !opts.SyncAlways || opts.StoreDir != "/data" || opts.Port != 4222 || opts.HTTPPort != 8222 || opts.MaxPayload != 1<<20 {
+		t.Fatalf("nats-server.conf: jetstream %t, sync always %t, store %s, port %d, monitoring %d, payload %d",
+			opts.JetStream, opts.SyncAlways, opts.StoreDir, opts.Port, opts.HTTPPort, opts.MaxPayload)
+	}
+	opts.Host, opts.Port, opts.HTTPHost, opts.HTTPPort = "127.0.0.1", -1, "127.0.0.1", -1
+	opts.StoreDir, opts.NoSigs, opts.NoLog = t.TempDir(), true, true
+	opts.JetStreamMaxStore = 1 << 30
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
+	if !srv.ReadyForConnections(20 * time.Second) {
+		t.Fatal("the server did not become ready within 20 s")
+	}
+	return deployedNATS{srv, secrets}
+}
+
+// url returns the address with the password that prepare.sh gave the user.
+func (d deployedNATS) url(t *testing.T, user string) string {
+	t.Helper()
+	file := filepath.Join(d.secrets, user, "nats_url")
+	if user == "subscriber_example" {
+		file = filepath.Join(d.secrets, "operator", user+"_nats_url")
+	}
+	return strings.Replace(readFile(t, file), "nats:4222", strings.TrimPrefix(d.srv.ClientURL(), "nats://"), 1)
+}
+
+// connect connects the way the services do.
+func (d deployedNATS) connect(t *testing.T, user string) *nats.Conn {
+	t.Helper()
+	nc, err := natsstream.Connect(t.Context(), natsstream.Config{URL: env.NewSecret(d.url(t, user)), Name: user}, zaptest.NewLogger(t))
+	if err != nil {
+		t.Fatalf("connect as %s: %v", user, err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+func (d deployedNATS) log(t *testing.T, user string) *natsstream.Log {
+	t.Helper()
+	l, err := natsstream.NewLog(d.connect(t, user))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// subscriberDurable is what operator declares for another team.
+func subscriberDurable(name string) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{Durable: name, FilterSubject: "quote.paid.*.*.*", AckPolicy: jetstream.AckExplicitPolicy}
+}
+
+// declared is startDeployedNATS with everything declared by operator.
+func declared(t *testing.T) deployedNATS {
+	t.Helper()
+	d := startDeployedNATS(t, prepareSecrets(t))
+	nc := d.connect(t, "operator")
+	if err := natsstream.Declare(t.Context(), nc, natsstream.Options{}); err != nil {
+		t.Fatalf("declare as operator: %v", err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateOrUpdateConsumer(t.Context(), event.StreamQuotes, subscriberDurable("subscriber_example")); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestAllinoneGivesItsServicesTheDeployedRights(t *testing.T) {
+	if readFile(t, deployDir, "nats/users.conf") != readFile(t, "users.conf") {
+		t.Errorf("services/allinone/users.conf differs from deploy/nats/users.conf: copy one over the other")
+	}
+}
+
+// Each service can do its own work with nothing but its own rights: these are the calls that its code makes.
+func TestEachServiceCanDoItsWork(t *testing.T) {
+	d := declared(t)
+	ctx := t.Context()
+	ing, pay, not, quo := d.log(t, "ingress"), d.log(t, "payments"), d.log(t, "notifier"), d.log(t, "quotes")
+	must := func(what string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	fact := func(l *natsstream.Log, m natsstream.Message) {
+		t.Helper()
+		m.ID, m.Data = m.Subject, []byte("{}")
+		for _, taken := range []bool{false, true} { // the second is answered as taken
+			got, err := l.Fact(ctx, m)
+			if err != nil || got.Taken != taken {
+				t.Errorf("Fact(%s) = %+v, %v, want taken %t", m.Subject, got, err, taken)
+			}
+		}
+	}
+
+	const stripe = "stripe.test.platform.evt_1.checkout.session.completed"
+	must("ingress looks its stream up", natsstream.Check(ctx, ing.JetStream(), event.StreamStripe))
+	fact(ing, natsstream.Message{Subject: stripe})
+	_, err := ing.Read(ctx, event.StreamStripe, stripe)
+	must("ingress reads a taken id back", err)
+
+	must("quotes looks its stream up", natsstream.Check(ctx, quo.JetStream(), event.StreamQuotes))
+	for _, name := range []string{"drafted", "published"} {
+		s := event.QuoteSubject{Event: name, Seller: "main", Quote: "q_1", N: "1"}.String()
+		_, err = quo.Command(ctx, natsstream.Message{Subject: s, ID: s, Data: []byte("{}")}, s, 0)
+		must("quotes publishes "+s, err)
+	}
+	_, err = quo.ReadAll(ctx, event.StreamQuotes, event.QuoteFilter("main", "q_1"))
+	must("quotes folds an aggregate", err)
+
+	must("payments looks its streams up", natsstream.Check(ctx, pay.JetStream(), event.StreamStripe, event.StreamQuotes, event.StreamDead))
+	system, err := pay.JetStream().KeyValue(ctx, event.BucketSystem)
+	must("payments opens SYSTEM", err)
+	_, err = system.Put(ctx, "redis.identity", []byte("{}"))
+	must("payments writes SYSTEM", err)
+	_, err = system.Get(ctx, "redis.identity")
+	must("payments reads SYSTEM", err)
+	fact(pay, natsstream.Message{Subject: "quote.paid.main.q_1.1", Absent: "quote.published.main.q_1.2"})
+	fact(pay, natsstream.Message{Subject: "quote.refunded.main.q_1.pi_1"})
+	_, err = pay.Scan(ctx, event.StreamStripe, 1, 10)
+	must("payments scans STRIPE", err)
+	_, err = pay.SequenceAt(ctx, event.StreamQuotes, time.Unix(0, 0))
+	must("payments finds a time in QUOTES", err)
+	_, err = pay.ReadSequence(ctx, event.StreamStripe, 1)
+	must("payments reads a message again", err)
+	for _, stream := range []string{event.StreamStripe, event.StreamQuotes} {
+		takeOne(t, pay, stream, natsstream.DurablePayments)
+	}
+	dead := natsstream.DeadLetter{Consumer: "payments", Record: natsstream.Record{Stream: event.StreamStripe, Sequence: 1}, Reason: "test"}
+	must("payments sets a message aside", pay.SetAside(ctx, dead))
+
+	must("notifier looks its streams up", natsstream.Check(ctx, not.JetStream(), event.StreamQuotes, event.StreamDead))
+	ledger, err := not.JetStream().KeyValue(ctx, event.BucketMail)
+	must("notifier opens MAIL", err)
+	rev, err := ledger.Create(ctx, "main.q_1.1.paid", []byte("claimed"))
+	must("notifier claims a mail", err)
+	_, err = ledger.Update(ctx, "main.q_1.1.paid", []byte("sent"), rev)
+	must("notifier records a mail", err)
+	_, err = not.Read(ctx, event.StreamQuotes, "quote.published.main.q_1.1")
+	must("notifier reads the revision", err)
+	takeOne(t, not, event.StreamQuotes, natsstream.DurableNotifier)
+	dead.Consumer, dead.Record.Stream = "notifier", event.StreamQuotes
+	must("notifier sets a message aside", not.SetAside(ctx, dead))
+
+	for _, user := range []string{"payments", "notifier"} { // operators ask, the service answers
+		nc := d.connect(t, user)
+		_, err = nc.QueueSubscribe("op."+user+".ask", user, func(m *nats.Msg) { _ = m.Respond([]byte("answer")) })
+		must(user+" listens to operators", err)
+		must(user+" listens to operators", nc.Flush())
+		_, err = d.connect(t, "operator").Request("op."+user+".ask", nil, 5*time.Second)
+		must("operator asks "+user, err)
+	}
+
+	live, err := d.connect(t, "subscriber_example").SubscribeSync("quote.paid")
+	must("subscriber listens to live copies", err)
+	must("subscriber listens to live copies", live.SetPendingLimits(16, -1))
+	takeOne(t, d.log(t, "subscriber_example"), event.StreamQuotes, "subscriber_example")
+	fact(pay, natsstream.Message{Subject: "quote.paid.main.q_2.1"})
+	_, err = live.NextMsg(5 * time.Second)
+	must("subscriber gets a live copy", err)
+}
+
+// takeOne takes one message from a durable and acknowledges it; the server must confirm.
+func takeOne(t *testing.T, l *natsstream.Log, stream, durable string) {
+	t.Helper()
+	c, err := l.JetStream().Consumer(t.Context(), stream, durable)
+	if err != nil {
+		t.Errorf("consumer %s on %s: %v", durable, stream, err)
+		return
+	}
+	m, err := c.Next(jetstream.FetchMaxWait(5 * time.Second))
+	if err != nil {
+		t.Errorf("next of %s on %s: %v", durable, stream, err)
+		return
+	}
+	if err := m.DoubleAck(t.Context()); err != nil {
+		t.Errorf("ack of %s on %s: %v", durable, stream, err)
+	}
+}
+
+// users of deploy/nats/users.conf.
+var users = []string{"ingress", "payments", "notifier", "quotes", "operator", "subscriber_example"}
+
+// Every user against every kind of subject: what is not a service's own work is refused.
+func TestNobodyMayDoAnothersWork(t *testing.T) {
+	d := declared(t)
+	type probe struct {
+		subject string
+		may     []string
+	}
+	probes := []probe{
+		{"stripe.test.platform.evt_9.x", []string{"ingress"}},
+		{"quote.paid.main.q_9.1", []string{"payments"}},
+		{"quote.refunded.main.q_9.pi_9", []string{"payments"}},
+		{"quote.drafted.main.q_9.1", []string{"quotes"}},
+		{"quote.published.main.q_9.1", []string{"quotes"}},
+		{"quote.recalled.main.q_9.1", []string{"quotes"}},
+		{"dead.payments.STRIPE.9.1", []string{"payments"}},
+		{"dead.notifier.QUOTES.9.1", []string{"notifier"}},
+		{"$KV.MAIL.x", []string{"notifier", "operator"}},
+		{"$KV.SYSTEM.x", []string{"payments", "operator"}},
+		{"seller.connected.main.1", nil},
+		{"journal.replay", []string{"operator"}},
+		{"timer.x", nil},
+		{"op.payments.replay", []string{"operator"}},
+		{"quote.paid", nil}, // a live copy comes from the server alone
+		{"other.subject", nil},
+		{"_INBOX_operator.x", nil},
+		{"$SYS.REQ.SERVER.PING", nil},
+		{"$JS.API.INFO", []string{"operator"}},
+		{"$JS.API.STREAM.NAMES", []string{"operator"}},
+		{"$JS.API.STREAM.CREATE.PROBE", []string{"operator"}},
+		{"$JS.API.CONSUMER.MSG.NEXT.STRIPE.payments", []string{"payments", "operator"}},
+		{"$JS.API.CONSUMER.MSG.NEXT.QUOTES.payments", []string{"payments", "operator"}},
+		{"$JS.API.CONSUMER.MSG.NEXT.QUOTES.notifier", []string{"notifier", "operator"}},
+		{"$JS.API.CONSUMER.MSG.NEXT.QUOTES.subscriber_example", []string{"subscriber_example", "operator"}},
+		{"$JS.ACK.STRIPE.payments.1.1.1.1.0", []string{"payments", "operator"}},
+		{"$JS.ACK.QUOTES.notifier.1.1.1.1.0", []string{"notifier", "operator"}},
+		{"$JS.ACK.QUOTES.subscriber_example.1.1.1.1.0", []string{"subscriber_example", "operator"}},
+		{"$JS.API.STREAM.INFO.STRIPE", []string{"ingress", "payments", "operator"}},
+		{"$JS.API.STREAM.INFO.QUOTES", []string{"payments", "notifier", "quotes", "operator"}},
+		{"$JS.API.STREAM.INFO.KV_MAIL", []string{"notifier", "operator"}},
+		{"$JS.API.DIRECT.GET.STRIPE", []string{"ingress", "payments", "operator"}},
+		{"$JS.API.DIRECT.GET.QUOTES", []string{"payments", "notifier", "quotes", "operator"}},
+		{"$JS.API.DIRECT.GET.KV_MAIL", []string{"notifier", "operator"}},
+		{"$JS.API.DIRECT.GET.KV_SYSTEM", []string{"payments", "operator"}},
+	}
+	// What destroys or rebuilds is operator's alone, on every stream. operator is tried on a stream that does not exist.
+	for _, stream := range []string{"STRIPE", "QUOTES", "DEAD", "KV_MAIL", "KV_SYSTEM", "PROBE"} {
+		for _, verb := range []string{"STREAM.DELETE", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.MSG.DELETE", "STREAM.MSG.GET", "STREAM.SNAPSHOT", "STREAM.RESTORE"} {
+			probes = append(probes, probe{"$JS.API." + verb + "." + stream, nil})
+		}
+		for _, verb := range []string{"CONSUMER.CREATE", "CONSUMER.DELETE", "CONSUMER.PAUSE", "CONSUMER.RESET"} {
+			probes = append(probes, probe{"$JS.API." + verb + "." + stream + ".payments", nil})
+		}
+	}
+	for _, p := range probes {
+		for _, user := range users {
+			destroys := p.may == nil && strings.HasPrefix(p.subject, "$JS.API.")
+			want := slices.Contains(p.may, user) || destroys && user == "operator"
+			if destroys && user == "operator" && !strings.Contains(p.subject, "PROBE") {
+				continue
+			}
+			if got := mayPublish(t, d, user, p.subject); got != want {
+				t.Errorf("%s publishes %s: allowed %t, want %t", user, p.subject, got, want)
+			}
+		}
+	}
+}
+
+func TestNobodyMayListenToAnother(t *testing.T) {
+	d := declared(t)
+	for subject, may := range map[string][]string{
+		">": nil, "stripe.>": nil, "$JS.API.>": nil, "$JS.EVENT.>": nil, "_INBOX.>": nil, "$KV.>": nil,
+		"quote.>":                     {"operator"},
+		"quote.paid":                  {"subscriber_example", "operator"},
+		"op.payments.replay":          {"payments"},
+		"op.notifier.resend":          {"notifier"},
+		"_INBOX_ingress.>":            {"ingress"},
+		"_INBOX_payments.>":           {"payments"},
+		"_INBOX_operator.>":           {"operator"},
+		"_INBOX_subscriber_example.>": {"subscriber_example"},
+	} {
+		for _, user := range users {
+			want := slices.Contains(may, user)
+			if got := maySubscribe(t, d, user, subject); got != want {
+				t.Errorf("%s subscribes %s: allowed %t, want %t", user, subject, got, want)
+			}
+		}
+	}
+}
+
+func TestStrangersAreRefused(t *testing.T) {
+	d := startDeployedNATS(t, prepareSecrets(t))
+	for _, url := range []string{
+		d.srv.ClientURL(),
+		strings.Replace(d.srv.ClientURL(), "nats://", "nats://ingress:wrong@", 1),
+		strings.Replace(d.url(t, "ingress"), "ingress:", "operator:", 1), // one service's password opens no other's door
+	} {
+		_, err := natsstream.Connect(t.Context(), natsstream.Config{URL: env.NewSecret(url), Name: "stranger"}, zaptest.NewLogger(t))
+		if !errors.Is(err, nats.ErrAuthorization) {
+			t.Errorf("Connect = %v, want %v", err, nats.ErrAuthorization)
+		}
+	}
+}
+
+// quiet connects without a log: the refusals are what is looked for.
+func quiet(t *testing.T, d deployedNATS, user string) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(d.url(t, user), nats.CustomInboxPrefix("_INBOX_"+user), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nc
+}
+
+// mayPublish tries it: the server refuses before it answers the flush.
+func mayPublish(t *testing.T, d deployedNATS, user, subject string) bool {
+	t.Helper()
+	nc := quiet(t, d, user)
+	defer nc.Close()
+	if err := nc.PublishRequest(subject, "_INBOX_"+user+".probe", []byte("probe")); err != nil {
+		t.Fatal(err)
+	}
+	return allowed(t, nc)
+}
+
+func maySubscribe(t *testing.T, d deployedNATS, user, subject string) bool {
+	t.Helper()
+	nc := quiet(t, d, user)
+	defer nc.Close()
+	if _, err := nc.SubscribeSync(subject); err != nil {
+		t.Fatal(err)
+	}
+	return allowed(t, nc)
+}
+
+func allowed(t *testing.T, nc *nats.Conn) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := nc.FlushWithContext(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return !errors.Is(nc.LastError(), nats.ErrPermissionViolation)
+}

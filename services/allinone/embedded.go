@@ -1,0 +1,140 @@
+package allinone
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/platform/env"
+	"quittance.internal/libs/platform/natsstream"
+)
+
+// usersConf says who may do what on the embedded NATS server: the very rights of a deployment, so that a service that needs
+// one more is found out on a developer's machine.
+//
+//go:embed users.conf
+var usersConf string
+
+const passwordsInclude = `include "../../run/secrets/nats_passwords.conf"`
+
+// natsReadyTimeout covers the recovery of a large log after a crash.
+const natsReadyTimeout = 60 * time.Second
+
+// startNATS starts a NATS server in this process, with JetStream under dir and each message on disk before its PubAck.
+func startNATS(dir, addr, monitor string, passwords map[string]string, log *zap.Logger) (*server.Server, error) {
+	opts := &server.Options{}
+	// Here the passwords do not come from a file beside users.conf.
+	users := strings.Replace(usersConf, passwordsInclude, passwordLines(passwords), 1)
+	if err := opts.ProcessConfigString(users); err != nil {
+		return nil, fmt.Errorf("read NATS users: %w", err)
+	}
+	var err error
+	if opts.Host, opts.Port, err = hostPort(addr); err != nil {
+		return nil, fmt.Errorf("read %s: %w", addrNATS, err)
+	}
+	if opts.HTTPHost, opts.HTTPPort, err = hostPort(monitor); err != nil {
+		return nil, fmt.Errorf("read %s: %w", addrNATSMonitor, err)
+	}
+	opts.ServerName = "quittance-allinone"
+	opts.JetStream, opts.StoreDir, opts.SyncAlways = true, dir, true
+	opts.NoSigs = true // the process has its own signal handling; see Run
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		return nil, fmt.Errorf("make NATS server: %w", err)
+	}
+	srv.SetLoggerV2(natsLog{log.Named("nats")}, false, false, false)
+	srv.Start()
+	if !srv.ReadyForConnections(natsReadyTimeout) || !srv.JetStreamEnabled() {
+		srv.Shutdown()
+		return nil, errors.New("start NATS server: not ready; its reason is in the log above")
+	}
+	return srv, nil
+}
+
+func passwordLines(passwords map[string]string) string {
+	var b strings.Builder
+	for _, user := range natsUsers {
+		fmt.Fprintf(&b, "NATS_PASSWORD_%s: %q\n", strings.ToUpper(user), passwords[user])
+	}
+	return b.String()
+}
+
+func hostPort(addr string) (host string, port int, err error) {
+	host, p, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, err //nolint:wrapcheck // the caller names the address
+	}
+	port, err = strconv.Atoi(p)
+	return host, port, err
+}
+
+// natsLog passes what the server says on to zap. What it calls a notice is of no interest to a developer.
+type natsLog struct{ log *zap.Logger }
+
+func (l natsLog) Noticef(format string, v ...any) { l.say(l.log.Debug, format, v) }
+func (l natsLog) Warnf(format string, v ...any) {
+	if text := fmt.Sprintf(format, v...); !slices.ContainsFunc(expectedWarnings, func(s string) bool { return strings.Contains(text, s) }) {
+		l.log.Warn("nats server", zap.String("text", text))
+	}
+}
+func (l natsLog) Fatalf(format string, v ...any) { l.say(l.log.Error, format, v) }
+func (l natsLog) Errorf(format string, v ...any) { l.say(l.log.Error, format, v) }
+func (l natsLog) Debugf(format string, v ...any) { l.say(l.log.Debug, format, v) }
+func (l natsLog) Tracef(format string, v ...any) { l.say(l.log.Debug, format, v) }
+
+func (l natsLog) say(at func(string, ...zap.Field), format string, v []any) {
+	at("nats server", zap.String("text", fmt.Sprintf(format, v...)))
+}
+
+// expectedWarnings are true and meant: the passwords are random, live in a folder of mode 0700 and open a loopback port.
+var expectedWarnings = []string{"Plaintext passwords detected"}
+
+// startRedis starts a Redis in this process. It keeps nothing: payments fills it from the log at each start.
+func startRedis(addr, password string) (*miniredis.Miniredis, error) {
+	m := miniredis.NewMiniRedis()
+	m.RequireAuth(password)
+	if err := m.StartAddr(addr); err != nil {
+		return nil, fmt.Errorf("start Redis: %w", err)
+	}
+	return m, nil
+}
+
+// age lets keys with a time to live expire, which miniredis leaves to its owner, until ctx ends.
+func age(ctx context.Context, m *miniredis.Miniredis) {
+	const step = time.Second
+	tick := time.NewTicker(step)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			m.FastForward(step)
+		}
+	}
+}
+
+// declare makes the streams, buckets and consumers, as the user who may.
+func declare(ctx context.Context, lookup env.Lookup, log *zap.Logger) error {
+	r := env.NewReader(lookup)
+	cfg := natsstream.ConfigFromEnv(r, "operator")
+	if err := r.Err(); err != nil {
+		return fmt.Errorf("declare streams: %w", err)
+	}
+	nc, err := natsstream.Connect(ctx, cfg, log)
+	if err != nil {
+		return fmt.Errorf("declare streams: %w", err)
+	}
+	defer nc.Close()
+	return natsstream.Declare(ctx, nc, natsstream.Options{})
+}
