@@ -100,6 +100,7 @@ const (
 	FieldRevision = "rev:"
 	FieldRecalled = "recalled:"
 	FieldExpired  = "expired:"
+	FieldCreated  = "created" // of the first version, Unix milliseconds
 	FieldIndexed  = "indexed" // the status under which the quote stands in IndexStatus
 )
 

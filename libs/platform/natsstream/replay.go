@@ -1,0 +1,29 @@
+package natsstream
+
+// ReplaySubject is the core NATS subject on which the payments worker answers a ReplayRequest with a ReplayAnswer, both
+// JSON. The operator's tools are the only ones who may publish there.
+const ReplaySubject = "op.payments.replay"
+
+// ReplayRequest asks the payments worker to lead one stored message through its steps once more.
+type ReplayRequest struct {
+	Stream   string `json:"stream"` // STRIPE or QUOTES
+	Sequence uint64 `json:"sequence"`
+	// Reason is the operator's, for the worker's log.
+	Reason string `json:"reason,omitempty"`
+}
+
+// ReplayAnswer tells what a replay found. Where Error is set, nothing else is.
+type ReplayAnswer struct {
+	Error string `json:"error,omitempty"`
+	// Outcome and Reason are what this replay made of the message; Recorded is the outcome that stands.
+	Outcome  string `json:"outcome,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+	Recorded string `json:"recorded,omitempty"`
+	EventID  string `json:"event_id,omitempty"`
+	Account  string `json:"account,omitempty"`
+	Quote    string `json:"quote,omitempty"`
+	// Before and After are the quote's payment status around the replay; Changed says whether any fact was new.
+	Before  string `json:"before,omitempty"`
+	After   string `json:"after,omitempty"`
+	Changed bool   `json:"changed"`
+}
