@@ -1,0 +1,47 @@
+package payments
+
+import (
+	"time"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/env"
+	"quittance.internal/libs/platform/logging"
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/redisquote"
+)
+
+// Config is everything that the worker needs to run.
+type Config struct {
+	NATS  natsstream.Config
+	Redis redisquote.Config
+	// Addr is where probes and metrics are served.
+	Addr string
+	// Mode is the one Stripe mode of this deployment, test or live; events of the other are refused.
+	Mode string
+	// Batch is how many messages are folded together at most; a batch never waits for more than what is there.
+	Batch int
+	// ParkedFor is how long a change may wait for the object that links it to a quote. Default 72 h.
+	ParkedFor time.Duration
+	LogLevel  string
+	// Version names this build in the outcomes it records.
+	Version string
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// ConfigFromEnv reads the configuration; all faults are reported together.
+func ConfigFromEnv(lookup env.Lookup) (Config, error) {
+	r := env.NewReader(lookup)
+	c := Config{
+		NATS:      natsstream.ConfigFromEnv(r, "payments"),
+		Redis:     redisquote.ConfigFromEnv(r),
+		Addr:      r.Addr("PAYMENTS_ADDR", "127.0.0.1:9101"),
+		Mode:      r.Enum("MODE", event.ModeTest, event.ModeTest, event.ModeLive),
+		Batch:     r.Int("PAYMENTS_BATCH", 256, 1, 4096),
+		ParkedFor: r.Duration("PARKED_FOR", 72*time.Hour),
+		LogLevel:  r.Enum("LOG_LEVEL", "info", logging.Levels...),
+		Version:   Version(),
+		Now:       time.Now, //nolint:forbidigo // the one place where the clock is given
+	}
+	return c, r.Err()
+}

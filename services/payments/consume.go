@@ -1,0 +1,176 @@
+package payments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/domain/delivery"
+	"quittance.internal/libs/platform/fault"
+	"quittance.internal/libs/platform/natsstream"
+)
+
+const (
+	// reopenWait is how long consume waits before it looks for a missing consumer again.
+	reopenWait = time.Second
+	// retryCap bounds the wait between two tries of a batch while a server is away.
+	retryCap = 2 * time.Second
+	// heartbeat is how often JetStream is told that a batch is still worked on; a third of the ack wait.
+	heartbeat = natsstream.AckWait / 3
+	// drainTimeout is how long a batch in hand may take after the worker was told to stop.
+	drainTimeout = 15 * time.Second
+)
+
+// consume works on a stream until ctx ends. A consumer that is missing or lost is waited for: that is an operator's
+// mistake to repair, and nothing is lost meanwhile.
+func (w *worker) consume(ctx context.Context, stream string) error {
+	for ctx.Err() == nil {
+		if err := w.consumeOnce(ctx, stream); err != nil {
+			w.log.Error("consumer lost, looking for it again", zap.String("stream", stream), zap.Error(err))
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(reopenWait):
+		}
+	}
+	return nil
+}
+
+func (w *worker) consumeOnce(ctx context.Context, stream string) error {
+	consumer, err := w.logs.JetStream().Consumer(ctx, stream, natsstream.DurablePayments)
+	if err != nil {
+		return fmt.Errorf("open consumer %s of %s (declare it with: quotectl declare): %w", natsstream.DurablePayments, stream, err)
+	}
+	messages := make(chan jetstream.Msg, 2*w.cfg.Batch)
+	take := func(m jetstream.Msg) {
+		select {
+		case messages <- m:
+		case <-ctx.Done():
+		}
+	}
+	lost := make(chan error, 1)
+	subscription, err := consumer.Consume(take, jetstream.PullMaxMessages(2*w.cfg.Batch),
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+			if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) {
+				select {
+				case lost <- err:
+				default:
+				}
+			}
+		}))
+	if err != nil {
+		return fmt.Errorf("consume %s: %w", stream, err)
+	}
+	defer subscription.Stop()
+	lag := time.NewTicker(5 * time.Second)
+	defer lag.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-lost:
+			return fmt.Errorf("consume %s: %w", stream, err)
+		case <-subscription.Closed():
+			return fmt.Errorf("consume %s: subscription closed", stream)
+		case <-lag.C:
+			w.reportLag(ctx, consumer, stream)
+		case first := <-messages:
+			w.workOn(ctx, collect(first, messages, w.cfg.Batch))
+		}
+	}
+}
+
+// collect takes what already waits, up to limit: a batch forms from a backlog, never by waiting for it.
+func collect(first jetstream.Msg, more <-chan jetstream.Msg, limit int) []jetstream.Msg {
+	batch := []jetstream.Msg{first}
+	for len(batch) < limit {
+		select {
+		case m := <-more:
+			batch = append(batch, m)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+func (w *worker) reportLag(ctx context.Context, consumer jetstream.Consumer, stream string) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	info, err := consumer.Info(ctx)
+	if err != nil {
+		return // the connection's own handler tells why
+	}
+	w.metrics.lag.WithLabelValues(stream).Set(float64(info.NumPending) + float64(info.NumAckPending))
+}
+
+// workOn settles a batch and answers JetStream for each message. While NATS or Redis is away the batch is tried again
+// for ever, and JetStream is kept from delivering it again; trouble of a single quote delays that quote's messages only.
+func (w *worker) workOn(ctx context.Context, messages []jetstream.Msg) {
+	w.gate.RLock()
+	defer w.gate.RUnlock()
+	items := make([]*item, 0, len(messages))
+	for _, m := range messages {
+		it, err := newItem(m)
+		if err != nil {
+			w.log.Error("message without metadata", zap.String("subject", m.Subject()), zap.Error(err))
+			continue
+		}
+		items = append(items, it)
+	}
+	told := w.cfg.Now()
+	for attempt := uint64(1); ; attempt++ {
+		err := w.settleUntil(ctx, items)
+		if err == nil {
+			break
+		}
+		w.metrics.stalls.Inc()
+		w.log.Warn("batch waits for a server", zap.Int("messages", len(items)), zap.Uint64("attempt", attempt), zap.Error(err))
+		if w.cfg.Now().Sub(told) > heartbeat {
+			told = w.cfg.Now()
+			for _, it := range items {
+				_ = it.msg.InProgress() // lost while NATS is away: the messages then come again, which is harmless
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return // unanswered messages are delivered again
+		case <-time.After(min(delivery.Backoff(attempt), retryCap)):
+		}
+	}
+	for _, it := range items {
+		w.answer(it)
+	}
+	fault.Hit("payments.after-ack")
+}
+
+// settleUntil runs one try of a batch. A batch in hand is finished even when the worker was told to stop meanwhile.
+func (w *worker) settleUntil(ctx context.Context, items []*item) error {
+	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	for _, it := range items {
+		it.reset()
+	}
+	return w.settle(work, items)
+}
+
+// answer acknowledges a message whose outcome is recorded, and asks for another delivery of one that failed.
+func (w *worker) answer(it *item) {
+	var err error
+	if it.err != nil {
+		after := delivery.Backoff(it.attempt)
+		w.log.Warn("message delayed", append(it.fields(), zap.Duration("retry_after", after), zap.Error(it.err))...)
+		err = it.msg.NakWithDelay(after)
+	} else if it.out.Outcome == outcomeDead {
+		err = it.msg.TermWithReason(it.out.Reason)
+	} else {
+		err = it.msg.Ack()
+	}
+	if err != nil {
+		w.log.Warn("message not answered, it will come again", append(it.fields(), zap.Error(err))...)
+	}
+}

@@ -1,0 +1,101 @@
+package payments
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/domain/stripeevent"
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/redisquote"
+)
+
+// What becomes of a message; see redisquote.Outcome.
+const (
+	outcomeApplied      = "applied"      // it added facts
+	outcomeCorroborated = "corroborated" // another kind of message had told the same
+	outcomeDuplicate    = "duplicate"    // the same kind of message about the same object had told the same
+	outcomeIgnored      = "ignored"      // nothing of ours
+	outcomeParked       = "parked"       // waits for the object that links it to a quote
+	outcomeRefused      = "refused"      // hostile or impossible; needs a person's eye
+	outcomeDead         = "dead"         // cannot be decoded; set aside
+)
+
+// target names the facts that a message is folded into.
+type target struct{ account, quote string }
+
+// item is one message on its way through a batch.
+type item struct {
+	msg     jetstream.Msg // nil where the message comes from a repair or a replay
+	record  natsstream.Record
+	attempt uint64 // deliveries so far, from 1
+
+	change  stripeevent.Change // of a Stripe event
+	facts   quote.Facts        // what it adds to each target
+	targets []target
+	out     redisquote.Outcome // decided once out.Outcome is set
+	err     error              // why it must come again
+}
+
+func newItem(m jetstream.Msg) (*item, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return nil, fmt.Errorf("read metadata: %w", err)
+	}
+	return &item{msg: m, attempt: meta.NumDelivered, record: natsstream.Record{
+		Stream: meta.Stream, Subject: m.Subject(), Sequence: meta.Sequence.Stream, Time: meta.Timestamp, Header: m.Headers(), Data: m.Data(),
+	}}, nil
+}
+
+// reset forgets what an earlier try of the batch found out.
+func (it *item) reset() {
+	it.change, it.facts, it.targets, it.out, it.err = stripeevent.Change{}, quote.Facts{}, nil, redisquote.Outcome{}, nil
+}
+
+func (it *item) decide(outcome, reason string) { it.out.Outcome, it.out.Reason = outcome, reason }
+
+func (it *item) decided() bool { return it.out.Outcome != "" }
+
+// open reports whether the item still has to be folded.
+func (it *item) open() bool { return !it.decided() && it.err == nil }
+
+// fields name the message in a log line. No personal data: ids, types and statuses only.
+func (it *item) fields() []zap.Field {
+	f := []zap.Field{
+		zap.String("stream", it.record.Stream), zap.Uint64("seq", it.record.Sequence),
+		zap.String("type", it.out.Type), zap.Uint64("attempt", it.attempt),
+	}
+	if it.out.EventID != "" {
+		f = append(f, zap.String("event_id", it.out.EventID))
+	}
+	if it.out.Quote != "" {
+		f = append(f, zap.String("quote_id", it.out.Quote), zap.String("account", it.out.Account))
+	}
+	if trace := it.record.Header.Get(event.HeaderTraceParent); trace != "" {
+		f = append(f, zap.String("trace_id", trace))
+	}
+	return f
+}
+
+// logged writes the one wide line of a message.
+func (w *worker) logged(it *item, took time.Duration) {
+	f := append(it.fields(), zap.String("outcome", it.out.Outcome), zap.Duration("took", took))
+	if it.out.Reason != "" {
+		f = append(f, zap.String("reason", it.out.Reason))
+	}
+	if it.out.After != "" {
+		f = append(f, zap.String("before", it.out.Before), zap.String("after", it.out.After))
+	}
+	switch it.out.Outcome {
+	case outcomeDead:
+		w.log.Error("message set aside", f...)
+	case outcomeRefused:
+		w.log.Warn("message refused", f...)
+	default:
+		w.log.Info("message settled", f...)
+	}
+}

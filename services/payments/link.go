@@ -1,0 +1,157 @@
+package payments
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"quittance.internal/libs/platform/fault"
+	"quittance.internal/libs/platform/redisquote"
+)
+
+const reasonRenewal = "renewal of a subscription"
+
+// objectOf is a Stripe object of an account.
+type objectOf struct{ account, object string }
+
+// link ties the objects that a quote's facts name to the quote, and merges what waited for that tie, until no new
+// object turns up: refund → charge → intent → invoice → quote may take as many rounds as there are arrows. It comes
+// before the commit, so that "in committed facts" means "linked": only objects that the loaded facts did not name
+// need a tie now.
+func (b *batch) link(ctx context.Context) error {
+	for {
+		fresh := b.freshObjects()
+		if len(fresh) == 0 {
+			return nil
+		}
+		if err := b.linkRound(ctx, fresh); err != nil {
+			return err
+		}
+		fault.Hit("payments.after-link")
+	}
+}
+
+// tie is one object to be tied to one quote.
+type tie struct {
+	s      *settlement
+	object string
+}
+
+// freshObjects lists the ties that neither the loaded facts nor an earlier round has made.
+func (b *batch) freshObjects() []tie {
+	var ties []tie
+	for _, s := range b.order {
+		if !s.changed || s.err != nil {
+			continue
+		}
+		known := s.loaded.Objects()
+		for _, object := range s.facts.Objects() {
+			if _, old := slices.BinarySearch(known, object); !old && !s.linked[object] {
+				s.linked[object] = true
+				ties = append(ties, tie{s, object})
+			}
+		}
+	}
+	return ties
+}
+
+func (b *batch) linkRound(ctx context.Context, ties []tie) error {
+	pipe := b.w.redis.Pipeline()
+	reads := make([]*redis.MapStringStringCmd, len(ties))
+	for i, t := range ties {
+		key := b.w.keys.Link(t.s.account, t.object)
+		pipe.HSet(ctx, key, redisquote.LinkQuote+t.s.quote, "1")
+		reads[i] = pipe.HGetAll(ctx, key)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("link objects: %w", err)
+	}
+	for i, t := range ties {
+		for _, waiting := range waitingIn(reads[i].Val()) {
+			waiting.account = t.s.account
+			if err := isolate(func() {
+				if t.s.merge(waiting.Facts) {
+					t.s.released = append(t.s.released, waiting)
+				}
+			}); err != nil {
+				t.s.err = fmt.Errorf("merge what waited for %s: %w", t.object, err)
+			}
+		}
+	}
+	return nil
+}
+
+// waitingIn returns the changes parked in a link's hash, by sequence. One that cannot be read is passed over here: it was
+// written by this program, and the log still holds its event.
+func waitingIn(fields map[string]string) []parked {
+	var all []parked
+	for field, value := range fields {
+		if !strings.HasPrefix(field, redisquote.LinkParked) {
+			continue
+		}
+		var p parked
+		if err := json.Unmarshal([]byte(value), &p); err == nil {
+			all = append(all, p)
+		}
+	}
+	slices.SortFunc(all, func(x, y parked) int { return int(x.Sequence) - int(y.Sequence) }) //nolint:gosec // far below 2^63
+	return all
+}
+
+// linkRenewals marks the invoices that the batch's changes tell to be renewals, so that the intents and charges of a
+// renewal are ignored rather than parked for days.
+func (b *batch) linkRenewals(ctx context.Context) error {
+	var objects []objectOf
+	for _, it := range b.items {
+		if it.err != nil || len(it.targets) == 0 {
+			continue
+		}
+		for _, object := range it.facts.RenewalObjects() {
+			objects = append(objects, objectOf{it.targets[0].account, object})
+		}
+	}
+	return b.markRenewals(ctx, objects)
+}
+
+// markRenewals marks objects as a renewal's, and with them whatever the changes that wait there name, and so on.
+func (b *batch) markRenewals(ctx context.Context, objects []objectOf) error {
+	seen := map[objectOf]bool{}
+	for len(objects) > 0 {
+		pipe := b.w.redis.Pipeline()
+		var marked []objectOf
+		var reads []*redis.MapStringStringCmd
+		for _, o := range objects {
+			if seen[o] {
+				continue
+			}
+			seen[o] = true
+			key := b.w.keys.Link(o.account, o.object)
+			pipe.HSet(ctx, key, redisquote.LinkRenewal, "1")
+			pipe.ZAddNX(ctx, b.w.keys.IndexParked(), redis.Z{
+				Score: float64(b.began.UnixMilli()), Member: redisquote.ParkedMember(o.account, o.object, 0),
+			})
+			marked, reads = append(marked, o), append(reads, pipe.HGetAll(ctx, key))
+		}
+		if len(marked) == 0 {
+			return nil
+		}
+		if _, err := pipe.Exec(ctx); err != nil {
+			return fmt.Errorf("mark renewals: %w", err)
+		}
+		objects = nil
+		for i, o := range marked {
+			for _, waiting := range waitingIn(reads[i].Val()) {
+				waiting.account = o.account
+				b.ignored = append(b.ignored, waiting)
+				for _, name := range waiting.Names {
+					objects = append(objects, objectOf{o.account, name})
+				}
+			}
+		}
+	}
+	return nil
+}

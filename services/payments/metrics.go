@@ -1,0 +1,50 @@
+package payments
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	messages  *prometheus.CounterVec
+	emissions *prometheus.CounterVec
+	lag       *prometheus.GaugeVec
+	batch     prometheus.Histogram
+	settled   prometheus.Histogram
+	conflicts prometheus.Counter
+	stalls    prometheus.Counter
+	repairs   *prometheus.CounterVec
+	waiting   *prometheus.GaugeVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "quittance_messages_total", Help: "Messages settled, by stream and outcome; delayed ones come again.",
+		}, []string{"stream", "outcome"}),
+		emissions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "quittance_emissions_total", Help: "Facts offered to the log: stored, taken (it held them already), superseded (a newer revision came first).",
+		}, []string{"event", "answer"}),
+		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "quittance_consumer_lag_messages", Help: "Messages of the stream that are not acknowledged yet.",
+		}, []string{"stream"}),
+		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "quittance_batch_messages", Help: "Messages settled together.", Buckets: prometheus.ExponentialBuckets(1, 4, 7),
+		}),
+		settled: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "quittance_settled_seconds", Help: "From Stripe's created time (whole seconds) to the commit, of applied events.",
+			Buckets: []float64{.1, .25, .5, 1, 2, 5, 10, 30, 60, 300, 3600, 86400, 259200},
+		}),
+		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "quittance_commit_conflicts_total", Help: "Commits that met another worker's facts and were folded again.",
+		}),
+		stalls: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "quittance_batch_stalls_total", Help: "Tries of a batch that failed because NATS or Redis was away.",
+		}),
+		repairs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "quittance_repairs_total", Help: "Times the projection was folded again, by reason: empty, changed.",
+		}, []string{"reason"}),
+		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "quittance_waiting", Help: "Changes that wait for a link (parked) and facts without a published revision (unknown_quote).",
+		}, []string{"kind"}),
+	}
+	reg.MustRegister(m.messages, m.emissions, m.lag, m.batch, m.settled, m.conflicts, m.stalls, m.repairs, m.waiting)
+	return m
+}

@@ -1,0 +1,234 @@
+package payments
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/redisquote"
+)
+
+// setAside stores the batch's dead messages in the stream DEAD.
+func (b *batch) setAside(ctx context.Context) error {
+	for _, it := range b.items {
+		if it.err != nil || it.out.Outcome != outcomeDead {
+			continue
+		}
+		if err := b.w.logs.SetAside(ctx, natsstream.DeadLetter{
+			Consumer: natsstream.DurablePayments, Record: it.record, Reason: it.out.Reason, Attempts: it.attempt, Handler: b.w.cfg.Version,
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// record writes what became of every message, and the indexes. It comes after everything that matters and before the
+// acknowledgement: an event in the log has one outcome or is still in flight.
+func (b *batch) record(ctx context.Context) error {
+	if err := b.tellDuplicates(ctx); err != nil {
+		return err
+	}
+	pipe := b.w.redis.Pipeline()
+	for _, it := range b.items {
+		if it.err == nil {
+			b.recordItem(ctx, pipe, it)
+		}
+	}
+	for _, s := range b.order {
+		if s.err == nil {
+			b.recordSettlement(ctx, pipe, s)
+		}
+	}
+	for _, p := range b.ignored {
+		b.overwrite(ctx, pipe, p, redisquote.Outcome{Outcome: outcomeIgnored, Reason: reasonRenewal})
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("record outcomes: %w", err)
+	}
+	return b.indexStatus(ctx)
+}
+
+// tellDuplicates separates a second event of the same type about the same object from one that tells the same in
+// another way.
+func (b *batch) tellDuplicates(ctx context.Context) error {
+	pipe := b.w.redis.Pipeline()
+	reads := map[*item]*redis.StringCmd{}
+	for _, it := range b.items {
+		if it.err == nil && it.record.Stream == event.StreamStripe && it.out.Outcome == outcomeCorroborated {
+			reads[it] = pipe.HGet(ctx, b.w.keys.PayEvents(it.out.Account, it.out.Quote), touchField(it.change.Type, it.change.Object))
+		}
+	}
+	if len(reads) == 0 {
+		return nil
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !isNil(err) {
+		return fmt.Errorf("read earlier events: %w", err)
+	}
+	seen := map[string]bool{}
+	for _, it := range b.items {
+		field := it.out.Quote + touchField(it.change.Type, it.change.Object)
+		if read := reads[it]; read != nil && (seen[field] || read.Err() == nil && read.Val() != touchValue(it.record.Sequence, it.change.EventID)) {
+			it.decide(outcomeDuplicate, "")
+		}
+		seen[field] = true
+	}
+	return nil
+}
+
+func touchField(kind, object string) string { return kind + "|" + object }
+
+func touchValue(sequence uint64, eventID string) string {
+	return strconv.FormatUint(sequence, 10) + " " + eventID
+}
+
+// recordItem writes one message's outcome. The first one stands: what a redelivery finds out is not news.
+func (b *batch) recordItem(ctx context.Context, pipe redis.Pipeliner, it *item) {
+	it.out.At, it.out.Handler = b.began.UTC(), b.w.cfg.Version
+	pipe.HSetNX(ctx, b.w.keys.Outcomes(it.record.Stream, it.record.Sequence), strconv.FormatUint(it.record.Sequence, 10), encodeOutcome(it.out))
+	if it.record.Stream == event.StreamStripe {
+		for _, t := range it.targets {
+			b.touch(ctx, pipe, t, it.change.Type, it.change.Object, it.change.EventID, it.record.Sequence)
+		}
+	}
+}
+
+// touch notes that a Stripe message bore on a quote; see redisquote.Keys.PayEvents.
+func (b *batch) touch(ctx context.Context, pipe redis.Pipeliner, t target, kind, object, eventID string, sequence uint64) {
+	key := b.w.keys.PayEvents(t.account, t.quote)
+	value := touchValue(sequence, eventID)
+	pipe.HSetNX(ctx, key, touchField(kind, object), value)
+	pipe.HSetNX(ctx, key, touchField(kind, object)+"|"+eventID, value)
+}
+
+func (b *batch) recordSettlement(ctx context.Context, pipe redis.Pipeliner, s *settlement) {
+	for _, p := range s.released {
+		b.overwrite(ctx, pipe, p, redisquote.Outcome{
+			Outcome: outcomeApplied, Reason: "had waited for its link", Account: s.account, Quote: s.quote, Before: s.before, After: string(s.state.Status),
+		})
+		b.touch(ctx, pipe, s.target, p.Type, p.Object, p.EventID, p.Sequence)
+	}
+	member := s.account + "|" + s.quote
+	switch {
+	case !s.changed:
+	case slices.Contains(s.state.Flags, quote.FlagUnknownQuote):
+		pipe.ZAddNX(ctx, b.w.keys.IndexUnknown(), redis.Z{Score: float64(b.began.UnixMilli()), Member: member})
+	default:
+		pipe.ZRem(ctx, b.w.keys.IndexUnknown(), member)
+	}
+}
+
+// overwrite replaces the outcome "parked" of a change that has been decided since.
+func (b *batch) overwrite(ctx context.Context, pipe redis.Pipeliner, p parked, o redisquote.Outcome) {
+	o.EventID, o.Type, o.At, o.Handler = p.EventID, p.Type, b.began.UTC(), b.w.cfg.Version
+	pipe.HSet(ctx, b.w.keys.Outcomes(event.StreamStripe, p.Sequence), strconv.FormatUint(p.Sequence, 10), encodeOutcome(o))
+}
+
+func encodeOutcome(o redisquote.Outcome) []byte {
+	encoded, err := json.Marshal(o)
+	if err != nil {
+		return []byte(`{"outcome":"` + o.Outcome + `"}`) // strings and times always encode; this keeps the count true
+	}
+	return encoded
+}
+
+// isNil reports whether a pipeline failed at most because some of what it read does not exist.
+func isNil(err error) bool { return err == nil || errors.Is(err, redis.Nil) }
+
+// indexStatus moves the touched quotes to the index of the status that the seller sees. Two workers may cross here and
+// leave a quote under two statuses; readers compare with the quote.
+func (b *batch) indexStatus(ctx context.Context) error {
+	if len(b.touched) == 0 {
+		return nil
+	}
+	pipe := b.w.redis.Pipeline()
+	records := map[string]*redis.MapStringStringCmd{}
+	for id := range b.touched {
+		records[id] = pipe.HGetAll(ctx, b.w.keys.Quote(id))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("read quotes: %w", err)
+	}
+	moves := map[string]*statusMove{}
+	pipe = b.w.redis.Pipeline()
+	for id, record := range records {
+		q, err := redisquote.DecodeQuote(record.Val())
+		if err != nil || q.Drafted.QuoteID == "" {
+			continue // not drafted here, or not yet: its own event will index it
+		}
+		m := &statusMove{quote: q, seller: q.Drafted.Seller, from: record.Val()[redisquote.FieldIndexed]}
+		m.created, _ = strconv.ParseFloat(record.Val()[redisquote.FieldCreated], 64)
+		for _, account := range q.Accounts() {
+			m.payments = append(m.payments, pipe.HGet(ctx, b.w.keys.Pay(account, id), redisquote.FieldStatus))
+		}
+		moves[id] = m
+	}
+	if pipe.Len() > 0 {
+		if _, err := pipe.Exec(ctx); err != nil && !isNil(err) {
+			return fmt.Errorf("read payment statuses: %w", err)
+		}
+	}
+	return b.moveStatus(ctx, moves)
+}
+
+// statusMove is one quote's way from one index of statuses to another.
+type statusMove struct {
+	quote    redisquote.Quote
+	seller   string
+	created  float64
+	from     string
+	payments []*redis.StringCmd
+}
+
+func (b *batch) moveStatus(ctx context.Context, moves map[string]*statusMove) error {
+	pipe := b.w.redis.Pipeline()
+	for id, m := range moves {
+		aggregate := m.quote.Aggregate()
+		statuses := make([]quote.Status, 0, len(m.payments))
+		for _, p := range m.payments {
+			statuses = append(statuses, quote.Status(p.Val()))
+		}
+		to := quote.Overall(aggregate.StateAt(b.began), statuses...)
+		if to == m.from {
+			continue
+		}
+		if m.from != "" {
+			pipe.ZRem(ctx, b.w.keys.IndexStatus(m.seller, m.from), id)
+		}
+		pipe.ZAdd(ctx, b.w.keys.IndexStatus(m.seller, to), redis.Z{Score: m.created, Member: id})
+		pipe.HSet(ctx, b.w.keys.Quote(id), redisquote.FieldIndexed, to)
+	}
+	if pipe.Len() == 0 {
+		return nil
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("index statuses: %w", err)
+	}
+	return nil
+}
+
+// report counts and logs what became of the batch.
+func (b *batch) report() {
+	now := b.w.cfg.Now()
+	took := now.Sub(b.began)
+	b.w.metrics.batch.Observe(float64(len(b.items)))
+	for _, it := range b.items {
+		if it.err != nil {
+			b.w.metrics.messages.WithLabelValues(it.record.Stream, "delayed").Inc()
+			continue
+		}
+		b.w.metrics.messages.WithLabelValues(it.record.Stream, it.out.Outcome).Inc()
+		if it.out.Outcome == outcomeApplied && !it.change.Created.IsZero() {
+			b.w.metrics.settled.Observe(now.Sub(it.change.Created).Seconds())
+		}
+		b.w.logged(it, took)
+	}
+}

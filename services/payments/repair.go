@@ -1,0 +1,318 @@
+package payments
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/fault"
+	"quittance.internal/libs/platform/natsstream"
+)
+
+const (
+	// watchEvery is how often the worker looks whether Redis is still the one it knows.
+	watchEvery = time.Second
+	// overlap is how far before the acknowledged messages a repair begins when Redis may have lost its last writes:
+	// far more than any failover or AOF window that was measured (at most 7 s).
+	overlap = 15 * time.Minute
+	// repairBatch is how many messages a repair folds together.
+	repairBatch = 1000
+	// clusterMarkers is how many markers are spread over a cluster's slots, so that every master holds some: with 16
+	// masters, one stays without any in 2 of 100 clusters.
+	clusterMarkers = 64
+	identityKey    = "redis.identity"
+)
+
+// keyValue is the part of a bucket that the worker uses.
+type keyValue interface {
+	Get(ctx context.Context, key string) (jetstream.KeyValueEntry, error)
+	Put(ctx context.Context, key string, value []byte) (uint64, error)
+}
+
+// guard keeps the projection whole: it checks Redis at once and then every second, and folds the log again where keys
+// were lost (no marker: from the beginning) or may have been (another server or replica answers: from 15 minutes before
+// the acknowledged messages). No batch is worked on meanwhile, and the worker is not ready. It returns an error only
+// when Redis is set up so that it would lose keys again.
+func (w *worker) guard(ctx context.Context) error {
+	w.gate.Lock()
+	locked := true
+	defer func() {
+		if locked {
+			w.gate.Unlock()
+		}
+	}()
+	policy := time.NewTicker(time.Minute)
+	defer policy.Stop()
+	for {
+		done, err := w.inspect(ctx, &locked)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			w.health.set(err)
+			w.log.Warn("projection not confirmed", zap.Error(err))
+		case done && locked:
+			w.gate.Unlock()
+			locked = false
+			w.health.set(nil)
+		default:
+			w.health.set(nil)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(watchEvery):
+		case <-policy.C:
+			if err := w.checkPolicy(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// inspect compares Redis with what was last known of it and repairs if need be. It takes the gate before it repairs.
+func (w *worker) inspect(ctx context.Context, locked *bool) (bool, error) {
+	now, whole, err := w.survey(ctx)
+	if err != nil {
+		return false, err
+	}
+	known, err := w.knownIdentity(ctx)
+	if err != nil {
+		return false, err
+	}
+	if whole && maps.Equal(now, known) {
+		return true, nil
+	}
+	if !*locked {
+		w.gate.Lock()
+		*locked = true
+	}
+	reason := "changed"
+	if !whole {
+		reason = "empty"
+	}
+	w.health.set(fmt.Errorf("the projection is being folded again from the log (redis %s)", reason))
+	w.metrics.repairs.WithLabelValues(reason).Inc()
+	w.log.Warn("redis differs from what was known, folding again", zap.String("reason", reason))
+	if err := w.repair(ctx, !whole); err != nil {
+		return false, err
+	}
+	encoded, err := json.Marshal(now)
+	if err != nil {
+		return false, fmt.Errorf("encode identity of redis: %w", err)
+	}
+	if _, err := w.system.Put(ctx, identityKey, encoded); err != nil {
+		return false, fmt.Errorf("store identity of redis: %w", err)
+	}
+	return true, nil
+}
+
+func (w *worker) knownIdentity(ctx context.Context) (map[string]string, error) {
+	entry, err := w.system.Get(ctx, identityKey)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read identity of redis: %w", err)
+	}
+	var known map[string]string
+	if err := json.Unmarshal(entry.Value(), &known); err != nil {
+		return nil, fmt.Errorf("decode identity of redis: %w", err)
+	}
+	return known, nil
+}
+
+// survey asks every master who it is, and whether all markers are there.
+func (w *worker) survey(ctx context.Context) (identity map[string]string, whole bool, err error) {
+	identity = map[string]string{}
+	var mu sync.Mutex
+	ask := func(ctx context.Context, c *redis.Client) error {
+		info, err := c.Info(ctx).Result()
+		if err != nil {
+			return fmt.Errorf("ask redis who it is: %w", err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		identity[c.Options().Addr] = field(info, "run_id") + " " + field(info, "master_replid")
+		return nil
+	}
+	switch c := w.redis.(type) {
+	case *redis.ClusterClient:
+		err = c.ForEachMaster(ctx, ask)
+	case *redis.Client:
+		err = ask(ctx, c)
+	default:
+		err = fmt.Errorf("redis client of unknown kind %T", w.redis)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	pipe := w.redis.Pipeline()
+	found := make([]*redis.IntCmd, 0, clusterMarkers)
+	for _, shard := range w.shards() {
+		found = append(found, pipe.Exists(ctx, w.keys.Marker(shard)))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, false, fmt.Errorf("look for markers: %w", err)
+	}
+	for _, f := range found {
+		if f.Val() == 0 {
+			return identity, false, nil
+		}
+	}
+	return identity, true, nil
+}
+
+func (w *worker) shards() []string {
+	if _, cluster := w.redis.(*redis.ClusterClient); !cluster {
+		return []string{"0"}
+	}
+	shards := make([]string, clusterMarkers)
+	for i := range shards {
+		shards[i] = strconv.Itoa(i)
+	}
+	return shards
+}
+
+// field reads one line of INFO; servers that do not tell (miniredis) yield an empty value.
+func field(info, name string) string {
+	for line := range strings.SplitSeq(info, "\n") {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), name+":"); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// repair folds the log into Redis again: QUOTES first, so that the marks of what was published stand before payments
+// are folded. Facts are merged onto whatever is there, so repairing too much, twice, or by two workers at one time does
+// no harm. The markers are set only if no key was lost while it ran.
+func (w *worker) repair(ctx context.Context, fromStart bool) error {
+	nonce := rand.Text()
+	pipe := w.redis.Pipeline()
+	for _, shard := range w.shards() {
+		pipe.Set(ctx, w.keys.Marker(shard)+":repair", nonce, 0)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("begin repair: %w", err)
+	}
+	for _, stream := range []string{event.StreamQuotes, event.StreamStripe} {
+		from := uint64(1)
+		if !fromStart {
+			var err error
+			if from, err = w.beforeAckFloor(ctx, stream); err != nil {
+				return err
+			}
+		}
+		if err := w.foldAgain(ctx, stream, from); err != nil {
+			return err
+		}
+	}
+	fault.Hit("payments.before-marker")
+	return w.endRepair(ctx, nonce)
+}
+
+func (w *worker) endRepair(ctx context.Context, nonce string) error {
+	for _, shard := range w.shards() {
+		have, err := w.redis.Get(ctx, w.keys.Marker(shard)+":repair").Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return fmt.Errorf("end repair: %w", err)
+		}
+		if have != nonce {
+			return errors.New("redis lost keys while it was being repaired; beginning again")
+		}
+	}
+	pipe := w.redis.Pipeline()
+	for _, shard := range w.shards() {
+		pipe.Rename(ctx, w.keys.Marker(shard)+":repair", w.keys.Marker(shard))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("end repair: %w", err)
+	}
+	return nil
+}
+
+// beforeAckFloor returns the sequence at which a repair of the last writes begins.
+func (w *worker) beforeAckFloor(ctx context.Context, stream string) (uint64, error) {
+	consumer, err := w.logs.JetStream().Consumer(ctx, stream, natsstream.DurablePayments)
+	if err != nil {
+		return 0, fmt.Errorf("read ack floor of %s: %w", stream, err)
+	}
+	floor := consumer.CachedInfo().AckFloor.Stream
+	if floor == 0 {
+		return 1, nil
+	}
+	last, err := w.logs.ReadSequence(ctx, stream, floor)
+	if errors.Is(err, natsstream.ErrNotFound) {
+		return 1, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	from, err := w.logs.SequenceAt(ctx, stream, last.Time.Add(-overlap))
+	if errors.Is(err, natsstream.ErrNotFound) {
+		return floor, nil
+	}
+	return from, err
+}
+
+// foldAgain leads a stream's messages from a sequence to its end through the same steps as new ones.
+func (w *worker) foldAgain(ctx context.Context, stream string, from uint64) error {
+	began, count, told := w.cfg.Now(), 0, w.cfg.Now()
+	for {
+		records, err := w.logs.Scan(ctx, stream, from, repairBatch)
+		if err != nil {
+			return err
+		}
+		items := make([]*item, len(records))
+		for i, r := range records {
+			items[i] = &item{record: r, attempt: 1}
+		}
+		if err := w.settle(ctx, items); err != nil {
+			return fmt.Errorf("fold %s again: %w", stream, err)
+		}
+		for _, it := range items {
+			if it.err != nil {
+				return fmt.Errorf("fold %s %d again: %w", stream, it.record.Sequence, it.err)
+			}
+		}
+		count += len(records)
+		if now := w.cfg.Now(); now.Sub(told) > 5*time.Second || len(records) < repairBatch {
+			told = now
+			w.log.Info("folding again", zap.String("stream", stream), zap.Int("messages", count),
+				zap.Float64("per_second", float64(count)/max(now.Sub(began).Seconds(), 1e-3)))
+		}
+		if len(records) < repairBatch {
+			return nil
+		}
+		from = records[len(records)-1].Sequence + 1
+	}
+}
+
+// checkPolicy refuses a Redis that may evict keys: facts would vanish one by one, without any sign.
+func (w *worker) checkPolicy(ctx context.Context) error {
+	info, err := w.redis.Info(ctx, "memory").Result()
+	if err != nil {
+		info, err = w.redis.Info(ctx).Result() // miniredis knows no sections
+	}
+	if err != nil {
+		w.log.Warn("maxmemory-policy not checked", zap.Error(err))
+		return nil
+	}
+	if policy := field(info, "maxmemory_policy"); policy != "" && policy != "noeviction" {
+		return fmt.Errorf("redis maxmemory-policy is %s: it would evict payment facts; set it to noeviction", policy)
+	}
+	return nil
+}

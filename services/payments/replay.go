@@ -1,0 +1,89 @@
+package payments
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/redisquote"
+)
+
+// ReplaySubject is where an operator asks the worker to work on a stored message once more.
+const ReplaySubject = natsstream.ReplaySubject
+
+const replayTimeout = 20 * time.Second
+
+// serveReplay answers replay requests until ctx ends. A replay leads the stored message through exactly the steps of a
+// new one, so it changes nothing that is already true.
+func (w *worker) serveReplay(ctx context.Context, nc *nats.Conn) error {
+	requests := make(chan *nats.Msg, 64)
+	sub, err := nc.ChanQueueSubscribe(ReplaySubject, "payments", requests)
+	if err != nil {
+		return fmt.Errorf("subscribe to %s: %w", ReplaySubject, err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // fails only when the connection is closed already
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case m := <-requests:
+			answer := w.replay(ctx, m.Data)
+			encoded, err := json.Marshal(answer)
+			if err == nil {
+				err = m.Respond(encoded)
+			}
+			if err != nil {
+				w.log.Warn("replay not answered", zap.Error(err))
+			}
+		}
+	}
+}
+
+func (w *worker) replay(ctx context.Context, data []byte) natsstream.ReplayAnswer {
+	var request natsstream.ReplayRequest
+	if err := json.Unmarshal(data, &request); err != nil {
+		return natsstream.ReplayAnswer{Error: "request is not JSON: " + err.Error()}
+	}
+	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
+	defer cancel()
+	answer, err := w.replayOne(ctx, request)
+	if err != nil {
+		return natsstream.ReplayAnswer{Error: err.Error()}
+	}
+	return answer
+}
+
+func (w *worker) replayOne(ctx context.Context, request natsstream.ReplayRequest) (natsstream.ReplayAnswer, error) {
+	if request.Stream != event.StreamStripe && request.Stream != event.StreamQuotes {
+		return natsstream.ReplayAnswer{}, fmt.Errorf("stream %q is neither %s nor %s", request.Stream, event.StreamStripe, event.StreamQuotes)
+	}
+	record, err := w.logs.ReadSequence(ctx, request.Stream, request.Sequence)
+	if err != nil {
+		return natsstream.ReplayAnswer{}, err
+	}
+	w.gate.RLock()
+	defer w.gate.RUnlock()
+	it := &item{record: record, attempt: 1}
+	if err := w.settle(ctx, []*item{it}); err != nil {
+		return natsstream.ReplayAnswer{}, err
+	}
+	if it.err != nil {
+		return natsstream.ReplayAnswer{}, it.err
+	}
+	reader := redisquote.NewReader(w.redis, w.keys)
+	first, err := reader.Outcome(ctx, record.Stream, record.Sequence)
+	if err != nil && !errors.Is(err, redisquote.ErrNotFound) {
+		return natsstream.ReplayAnswer{}, err
+	}
+	return natsstream.ReplayAnswer{
+		Outcome: it.out.Outcome, Reason: it.out.Reason, Recorded: first.Outcome, EventID: it.out.EventID, Account: it.out.Account,
+		Quote: it.out.Quote, Before: it.out.Before, After: it.out.After, Changed: it.out.Outcome == outcomeApplied && record.Stream == event.StreamStripe,
+	}, nil
+}

@@ -1,0 +1,162 @@
+package payments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/httpserve"
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/redisquote"
+)
+
+// Generation of the key names that are in use.
+const Generation = "g1"
+
+// Service is a running payments worker.
+type Service struct {
+	worker *worker
+	nc     *nats.Conn
+	redis  redis.UniversalClient
+	http   *httpserve.Server
+}
+
+// New connects to NATS and Redis, checks that they keep what is entrusted to them, and binds the address. It returns an
+// error when a stream is missing or drifted, or when Redis may evict keys.
+func New(ctx context.Context, cfg Config, log *zap.Logger) (*Service, error) {
+	s := &Service{}
+	if err := s.open(ctx, cfg, log); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err error) {
+	if s.nc, err = natsstream.Connect(ctx, cfg.NATS, log); err != nil {
+		return err
+	}
+	logs, err := natsstream.NewLog(s.nc)
+	if err != nil {
+		return err
+	}
+	if err := natsstream.Check(ctx, logs.JetStream(), event.StreamStripe, event.StreamQuotes, event.StreamDead); err != nil {
+		return err
+	}
+	system, err := logs.JetStream().KeyValue(ctx, event.BucketSystem)
+	if err != nil {
+		return fmt.Errorf("open bucket %s (declare it with: quotectl declare): %w", event.BucketSystem, err)
+	}
+	if s.redis, err = redisquote.Open(ctx, cfg.Redis); err != nil {
+		return err
+	}
+	reg := httpserve.NewRegistry()
+	s.worker = &worker{
+		cfg: cfg, log: log, logs: logs, redis: s.redis, keys: redisquote.NewKeys(Generation), system: system,
+		metrics: newMetrics(reg), published: newRecent(recentEmissions),
+	}
+	s.worker.commitScript = newScript(commitSource)
+	s.worker.draftScript = newScript(draftSource)
+	if err := s.worker.checkPolicy(ctx); err != nil {
+		return err
+	}
+	s.http, err = httpserve.Listen(ctx, httpserve.Config{Addr: cfg.Addr, Handler: httpserve.Admin(reg, s.worker.ready)})
+	return err
+}
+
+// Addr is where probes and metrics are served.
+func (s *Service) Addr() net.Addr { return s.http.Addr() }
+
+// Ready reports why the projection is not being kept up to date, or nil.
+func (s *Service) Ready(ctx context.Context) error { return s.worker.ready(ctx) }
+
+// Run works until ctx ends; then it finishes the batch in hand. It fails when a server's configuration turns out to
+// break a guarantee.
+func (s *Service) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.http.Serve(ctx) })
+	group.Go(func() error { return s.worker.guard(ctx) })
+	group.Go(func() error { return s.worker.consume(ctx, event.StreamQuotes) })
+	group.Go(func() error { return s.worker.consume(ctx, event.StreamStripe) })
+	group.Go(func() error { return s.worker.serveReplay(ctx, s.nc) })
+	group.Go(func() error { return s.worker.sweepForever(ctx) })
+	err := group.Wait()
+	return errors.Join(err, s.close())
+}
+
+func (s *Service) close() error {
+	var err error
+	if s.http != nil {
+		err = s.http.Close()
+	}
+	if s.redis != nil {
+		err = errors.Join(err, s.redis.Close())
+	}
+	if s.nc != nil {
+		s.nc.Close()
+	}
+	return err
+}
+
+// worker holds what every step of the work needs.
+type worker struct {
+	cfg                       Config
+	log                       *zap.Logger
+	logs                      *natsstream.Log
+	redis                     redis.UniversalClient
+	keys                      redisquote.Keys
+	system                    keyValue
+	metrics                   *metrics
+	commitScript, draftScript script
+	published                 *recent
+
+	// gate is held for reading while a batch is worked on and for writing while the projection is folded again.
+	gate sync.RWMutex
+	// repairing and policy are why the worker is not ready; see ready.
+	health health
+}
+
+// ready reports the first reason why the projection cannot be trusted to be current.
+func (w *worker) ready(ctx context.Context) error {
+	if err := w.health.get(); err != nil {
+		return err
+	}
+	if err := natsstream.Ready(w.logs.JetStream().Conn()); err != nil {
+		return err
+	}
+	if err := w.redis.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	return nil
+}
+
+// health is the reason why the worker is not ready, if there is one. Safe for concurrent use.
+type health struct {
+	mu     sync.Mutex
+	reason error
+	known  bool
+}
+
+var errStarting = errors.New("the projection has not been checked yet")
+
+func (h *health) get() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.known {
+		return errStarting
+	}
+	return h.reason
+}
+
+func (h *health) set(reason error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.reason, h.known = reason, true
+}

@@ -1,0 +1,176 @@
+package payments
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/platform/fault"
+	"quittance.internal/libs/platform/redisquote"
+)
+
+// settlement is one quote of a batch: the facts as loaded, and as they become.
+type settlement struct {
+	target
+	loaded quote.Facts // as Redis holds them
+	digest string      // of loaded; empty for none
+	before string      // status as Redis holds it
+	marks  map[string]redisquote.Mark
+
+	facts    quote.Facts // loaded and everything folded since
+	state    quote.State // derived from facts
+	changed  bool        // facts have grown beyond loaded
+	linked   map[string]bool
+	released []parked // changes that had waited and were merged now
+	err      error    // why this quote's messages must come again
+}
+
+// batch is what settle works on.
+type batch struct {
+	w       *worker
+	items   []*item
+	quotes  map[target]*settlement
+	order   []*settlement   // in the order of first appearance, so that runs are reproducible
+	touched map[string]bool // quotes whose status may have to be indexed anew
+	ignored []parked        // changes that had waited and turned out to belong to a renewal
+	began   time.Time
+}
+
+// settle leads a batch from bytes to recorded outcomes. Its error means that a server is away and the whole batch must
+// be tried again, which is harmless at any point; trouble of one message or one quote is in item.err.
+//
+// The order of the effects is the guarantee: links before facts, facts before emissions, all of them before the outcome
+// is recorded, and the caller acknowledges last.
+func (w *worker) settle(ctx context.Context, items []*item) error {
+	b := &batch{w: w, items: items, quotes: map[target]*settlement{}, touched: map[string]bool{}, began: w.cfg.Now()}
+	b.decode()
+	if err := b.readQuoteEvents(ctx); err != nil {
+		return err
+	}
+	if err := b.route(ctx); err != nil {
+		return err
+	}
+	if err := b.load(ctx); err != nil {
+		return err
+	}
+	b.fold()
+	if err := b.link(ctx); err != nil {
+		return err
+	}
+	if err := b.linkRenewals(ctx); err != nil {
+		return err
+	}
+	fault.Hit("payments.before-commit")
+	if err := b.commit(ctx); err != nil {
+		return err
+	}
+	fault.Hit("payments.after-commit")
+	b.publish(ctx)
+	fault.Hit("payments.after-emit")
+	b.passErrorsToItems()
+	if err := b.setAside(ctx); err != nil {
+		return err
+	}
+	if err := b.record(ctx); err != nil {
+		return err
+	}
+	fault.Hit("payments.before-ack")
+	b.report()
+	return nil
+}
+
+// load reads the facts of every quote that the batch touches.
+func (b *batch) load(ctx context.Context) error {
+	for _, it := range b.items {
+		if !it.open() {
+			continue
+		}
+		for _, t := range it.targets {
+			if b.quotes[t] == nil {
+				s := &settlement{target: t, linked: map[string]bool{}}
+				b.quotes[t] = s
+				b.order = append(b.order, s)
+			}
+		}
+	}
+	return b.reload(ctx, b.order)
+}
+
+// fold merges every message of the batch into its quotes, in the batch's order, and decides its outcome.
+func (b *batch) fold() {
+	for _, s := range b.order {
+		if s.err == nil {
+			s.err = isolate(func() { s.facts = s.loaded.Clone(); s.state = quote.Derive(s.account, s.facts) })
+		}
+	}
+	for _, it := range b.items {
+		if !it.open() || len(it.targets) == 0 {
+			continue
+		}
+		first := b.quotes[it.targets[0]]
+		before := string(first.state.Status)
+		changed := false
+		for _, t := range it.targets {
+			s := b.quotes[t]
+			if s.err != nil {
+				continue
+			}
+			if err := isolate(func() { changed = s.merge(it.facts) || changed }); err != nil {
+				it.decide(outcomeDead, err.Error())
+			}
+		}
+		if it.decided() {
+			continue
+		}
+		it.out.Account, it.out.Quote = first.account, first.quote
+		it.out.Before, it.out.After = before, string(first.state.Status)
+		if changed {
+			it.decide(outcomeApplied, b.remark(it, first))
+		} else {
+			it.decide(outcomeCorroborated, "")
+		}
+	}
+}
+
+// remark explains an applied message whose quote is not simply as expected.
+func (b *batch) remark(it *item, s *settlement) string {
+	if it.record.Stream == event.StreamStripe && slices.Contains(s.state.Flags, quote.FlagUnknownQuote) {
+		return "no published revision of this quote on this account yet"
+	}
+	return ""
+}
+
+// merge folds facts in and reports whether anything was new.
+func (s *settlement) merge(f quote.Facts) bool {
+	if !s.facts.Merge(f) {
+		return false
+	}
+	s.changed = true
+	s.state = quote.Derive(s.account, s.facts)
+	return true
+}
+
+// isolate runs f and turns a panic into an error, so that one poisonous message holds up nobody else.
+func isolate(f func()) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	f()
+	return nil
+}
+
+// passErrorsToItems delays the messages of a quote that failed.
+func (b *batch) passErrorsToItems() {
+	for _, it := range b.items {
+		for _, t := range it.targets {
+			if s := b.quotes[t]; s != nil && s.err != nil && it.err == nil {
+				it.err = s.err
+			}
+		}
+	}
+}

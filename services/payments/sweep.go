@@ -1,0 +1,108 @@
+package payments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/redisquote"
+)
+
+const (
+	sweepEvery = time.Minute
+	sweepBatch = 500
+)
+
+// sweepForever ends the wait of parked changes that nothing has linked for Config.ParkedFor: they are `ignored:
+// unlinked` from then on and leave Redis; the log keeps them. It also reports how many still wait.
+func (w *worker) sweepForever(ctx context.Context) error {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if err := w.sweep(ctx); err != nil && ctx.Err() == nil {
+			w.log.Warn("sweep of parked changes put off", zap.Error(err))
+		}
+	}
+}
+
+func (w *worker) sweep(ctx context.Context) error {
+	w.gate.RLock()
+	defer w.gate.RUnlock()
+	limit := strconv.FormatInt(w.cfg.Now().Add(-w.cfg.ParkedFor).UnixMilli(), 10)
+	for {
+		old, err := w.redis.ZRangeByScore(ctx, w.keys.IndexParked(), &redis.ZRangeBy{Min: "-inf", Max: limit, Count: sweepBatch}).Result()
+		if err != nil {
+			return fmt.Errorf("list parked changes: %w", err)
+		}
+		for _, member := range old {
+			if err := w.unpark(ctx, member); err != nil {
+				return err
+			}
+		}
+		if len(old) < sweepBatch {
+			return w.countWaiting(ctx)
+		}
+	}
+}
+
+// unpark drops one parked change, or a renewal's mark. Each write is harmless to repeat; the index entry goes last.
+func (w *worker) unpark(ctx context.Context, member string) error {
+	account, object, sequence, ok := redisquote.ParseParkedMember(member)
+	if ok {
+		key := w.keys.Link(account, object)
+		name := redisquote.LinkParked + strconv.FormatUint(sequence, 10)
+		if sequence == 0 {
+			name = redisquote.LinkRenewal
+		} else if err := w.forgetOutcome(ctx, sequence); err != nil {
+			return err
+		}
+		if err := w.redis.HDel(ctx, key, name).Err(); err != nil {
+			return fmt.Errorf("drop parked change: %w", err)
+		}
+	}
+	if err := w.redis.ZRem(ctx, w.keys.IndexParked(), member).Err(); err != nil {
+		return fmt.Errorf("drop parked change: %w", err)
+	}
+	return nil
+}
+
+// forgetOutcome turns the outcome parked into ignored; one that has been decided since stays.
+func (w *worker) forgetOutcome(ctx context.Context, sequence uint64) error {
+	reader := redisquote.NewReader(w.redis, w.keys)
+	o, err := reader.Outcome(ctx, event.StreamStripe, sequence)
+	if errors.Is(err, redisquote.ErrNotFound) || err == nil && o.Outcome != outcomeParked {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	o.Outcome, o.Reason, o.At, o.Handler = outcomeIgnored, "unlinked: nothing tied it to a quote", w.cfg.Now().UTC(), w.cfg.Version
+	field := strconv.FormatUint(sequence, 10)
+	if err := w.redis.HSet(ctx, w.keys.Outcomes(event.StreamStripe, sequence), field, encodeOutcome(o)).Err(); err != nil {
+		return fmt.Errorf("record outcome: %w", err)
+	}
+	w.log.Warn("parked change given up", zap.Uint64("seq", sequence), zap.String("event_id", o.EventID), zap.String("type", o.Type))
+	return nil
+}
+
+func (w *worker) countWaiting(ctx context.Context) error {
+	for kind, key := range map[string]string{"parked": w.keys.IndexParked(), "unknown_quote": w.keys.IndexUnknown()} {
+		n, err := w.redis.ZCard(ctx, key).Result()
+		if err != nil {
+			return fmt.Errorf("count what waits: %w", err)
+		}
+		w.metrics.waiting.WithLabelValues(kind).Set(float64(n))
+	}
+	return nil
+}
