@@ -104,9 +104,14 @@ func (s *Server) Serve(ctx context.Context) error {
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), DrainTimeout)
 	defer cancel()
 	err := s.http.Shutdown(drain)
-	<-served
 	if err != nil {
-		return fmt.Errorf("drain %s: %w", s.Addr(), errors.Join(err, s.http.Close()))
+		err = errors.Join(err, s.http.Close())
+	}
+	if stopped := <-served; !errors.Is(stopped, http.ErrServerClosed) {
+		err = errors.Join(err, stopped)
+	}
+	if err != nil {
+		return fmt.Errorf("drain %s: %w", s.Addr(), err)
 	}
 	return nil
 }

@@ -41,16 +41,16 @@ func (k Keys) Quote(quote string) string { return k.prefix + "quote:{" + quote +
 // Token is the key that leads from a quote page's token to "<quote> <revision>".
 func (k Keys) Token(token string) string { return k.prefix + "token:{" + token + "}" }
 
-// IndexSeller, IndexStatus and IndexDeal are sorted sets of a seller's quotes by the time of their creation (Unix
-// milliseconds). IndexStatus may hold a quote that has moved on; a reader compares with the quote.
+// IndexSeller is the sorted set of a seller's quotes by the time of their creation (Unix milliseconds).
 func (k Keys) IndexSeller(seller string) string { return k.prefix + "idx:seller:" + seller }
 
-// IndexStatus is described at IndexSeller.
+// IndexStatus is the part of IndexSeller that stands in a status. It may hold a quote that has moved on; a reader compares
+// with the quote.
 func (k Keys) IndexStatus(seller, status string) string {
 	return k.prefix + "idx:status:" + seller + ":" + status
 }
 
-// IndexDeal is described at IndexSeller.
+// IndexDeal is the part of IndexSeller that belongs to a deal.
 func (k Keys) IndexDeal(seller, deal string) string {
 	return k.prefix + "idx:deal:" + seller + ":" + deal
 }
