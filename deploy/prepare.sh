@@ -2,7 +2,7 @@
 # Makes the secrets of a compose deployment, once, and the files from which each container reads its own.
 #
 #   prepare.sh             make what is missing; write every file anew from it (docker compose runs it at each start)
-#   prepare.sh show        print what a person needs: the webhook secret and the API token
+#   prepare.sh show        print what a person needs: the webhook secret that was made and the API token
 #
 # SECRETS (default /secrets) holds one folder per container and keep/, which no other container mounts. CONFIG (default
 # /config) is the deploy folder. OWNER (uid:gid, default none) gets the files, and the folders in DATA (default none).
@@ -66,7 +66,12 @@ for user in payments quotes operator; do
 done
 printf '%s\n' "$acl" | put redis users.acl
 
-printf 'local=%s' "$webhook" | put ingress stripe_webhook_secrets
+# A list of one's own (name=whsec_…,name2=whsec_…) in keep/ stands over the one that was made.
+if [ -s "$SECRETS/keep/stripe_webhook_secrets" ]; then
+  put ingress stripe_webhook_secrets <"$SECRETS/keep/stripe_webhook_secrets"
+else
+  printf 'local=%s' "$webhook" | put ingress stripe_webhook_secrets
+fi
 printf 'local=%s' "$webhook" | put operator stripe_webhook_secrets
 printf 'local:admin:%s' "$token" | put quotes api_tokens
 printf '%s' "$token" | put operator api_token

@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -129,6 +130,7 @@ func (h *handler) apiRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/message/{id}/headers", h.getHeaders)
 	mux.HandleFunc("GET /api/v1/message/{id}/raw", h.getRaw)
 	mux.HandleFunc("GET /api/v1/message/{id}/part/{part}", h.getPart)
+	mux.HandleFunc("GET /view/{file}", h.view)
 }
 
 func (h *handler) listMessages(w http.ResponseWriter, r *http.Request) {
@@ -218,6 +220,23 @@ func (h *handler) getPart(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.NotFound(w, r)
+}
+
+// view serves one body by itself, as Mailpit does at the same address: latest.txt, <id>.html.
+func (h *handler) view(w http.ResponseWriter, r *http.Request) {
+	id, ext, _ := strings.Cut(r.PathValue("file"), ".")
+	r.SetPathValue("id", id)
+	_, p, _, ok := h.load(w, r)
+	switch {
+	case !ok:
+	case ext == "html" && p.html != "":
+		h.sendersHTML(w, p.html)
+	case ext == "txt":
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte(p.text)) // the client may have gone
+	default:
+		http.NotFound(w, r)
+	}
 }
 
 // load reads the mail that the path names, or answers the request itself.

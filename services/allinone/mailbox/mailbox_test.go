@@ -309,11 +309,16 @@ func TestPagesRunNothingOfTheSender(t *testing.T) {
 			}
 		}
 	}
-	resp, _ := get(t, b.url+"/mail/"+id+"/document")
-	if csp := resp.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "sandbox allow-popups") || strings.Contains(csp, "allow-scripts") {
-		t.Errorf("policy of the document = %q", csp)
+	if _, text := get(t, b.url+"/view/latest.txt"); text != "Quote Q-7 was paid.\nAmount: 1 234.50 PLN – thank you.\n" {
+		t.Errorf("GET /view/latest.txt = %q", text)
 	}
-	for _, path := range []string{"/mail/nothing", "/mail/" + id + "/else", "/api/v1/message/nothing", "/api/v1/message/..%2fx/raw"} {
+	for _, path := range []string{"/mail/" + id + "/document", "/view/" + id + ".html"} {
+		resp, _ := get(t, b.url+path)
+		if csp := resp.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "sandbox allow-popups") || strings.Contains(csp, "allow-scripts") {
+			t.Errorf("policy of %s = %q", path, csp)
+		}
+	}
+	for _, path := range []string{"/mail/nothing", "/view/nothing.txt", "/view/latest.exe", "/mail/" + id + "/else", "/api/v1/message/nothing", "/api/v1/message/..%2fx/raw"} {
 		if resp, _ := get(t, b.url+path); resp.StatusCode != http.StatusNotFound {
 			t.Errorf("GET %s = %d, want 404", path, resp.StatusCode)
 		}

@@ -139,10 +139,14 @@ func (h *handler) document(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	h.sendersHTML(w, p.html)
+}
+
+func (h *handler) sendersHTML(w http.ResponseWriter, document string) {
 	w.Header().Set("Content-Security-Policy", mailPolicy)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	// The first <base> of a document that has a target rules, wherever it stands; at the end it disturbs nothing.
-	_, _ = w.Write([]byte(p.html + `<base target="_blank">`)) // the client may have gone
+	_, _ = w.Write([]byte(document + `<base target="_blank">`)) // the client may have gone
 }
 
 func (h *handler) deleteAll(w http.ResponseWriter, r *http.Request) {
