@@ -1,0 +1,190 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"quittance.internal/libs/domain/quote"
+)
+
+const (
+	// apiTimeout bounds one request of ours to one of the services.
+	apiTimeout = 10 * time.Second
+	// maxAnswer bounds what is read of an answer.
+	maxAnswer = 16 << 20
+)
+
+// api speaks the quote API of architecture.md §7.
+type api struct {
+	base   string
+	token  string
+	client *http.Client
+}
+
+func newAPI(c Config) *api {
+	return &api{base: c.QuotesURL, token: c.APIToken.Reveal(), client: &http.Client{Timeout: apiTimeout}}
+}
+
+// apiQuote is a quote as the API shows it: what quotectl reads of it.
+type apiQuote struct {
+	ID     string `json:"id"`
+	Seller string `json:"seller"`
+	Status string `json:"status"`
+	// Version counts the drafts, Revision the publications, 0 before the first.
+	Version  int `json:"version"`
+	Revision int `json:"revision"`
+	// Amount is what is due at checkout, in minor units of Currency.
+	Amount int64 `json:"amount"`
+	// Account is the Stripe account of the published revision: platform or acct_….
+	Account     string    `json:"account"`
+	Mode        string    `json:"mode"`
+	URL         string    `json:"url"`
+	CreatedAt   time.Time `json:"created_at"`
+	PublishedAt time.Time `json:"published_at"`
+	quote.Document
+}
+
+// apiCard is the card on the deal record.
+type apiCard struct {
+	Text     string    `json:"text"`
+	Status   string    `json:"status"`
+	PaidAt   time.Time `json:"paid_at,omitzero"`
+	Amount   int64     `json:"amount"`
+	Currency string    `json:"currency"`
+	Flags    []string  `json:"flags"`
+}
+
+// quote reads one quote; raw is the answer as it came.
+func (c *api) quote(ctx context.Context, id string) (q apiQuote, raw json.RawMessage, err error) {
+	raw, err = c.get(ctx, "/v1/quotes/"+url.PathEscape(id), "quote "+id)
+	if err != nil {
+		return apiQuote{}, nil, err
+	}
+	if err := json.Unmarshal(raw, &q); err != nil {
+		return apiQuote{}, nil, fmt.Errorf("decode quote %s: %w", id, err)
+	}
+	return q, raw, nil
+}
+
+// card reads the card of one quote.
+func (c *api) card(ctx context.Context, id string) (card apiCard, raw json.RawMessage, err error) {
+	raw, err = c.get(ctx, "/v1/quotes/"+url.PathEscape(id)+"/card", "card of quote "+id)
+	if err != nil {
+		return apiCard{}, nil, err
+	}
+	if err := json.Unmarshal(raw, &card); err != nil {
+		return apiCard{}, nil, fmt.Errorf("decode card of quote %s: %w", id, err)
+	}
+	return card, raw, nil
+}
+
+// page is one page of a list.
+type page struct {
+	items []json.RawMessage
+	next  string // cursor of the following page, or ""
+}
+
+// list reads one page of quotes.
+func (c *api) list(ctx context.Context, query url.Values) (page, error) {
+	path := "/v1/quotes"
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	raw, err := c.get(ctx, path, "list of quotes")
+	if err != nil {
+		return page{}, err
+	}
+	var answer struct {
+		Data       []json.RawMessage `json:"data"`
+		NextCursor string            `json:"next_cursor"`
+	}
+	if err := json.Unmarshal(raw, &answer); err != nil {
+		return page{}, fmt.Errorf("decode list of quotes: %w", err)
+	}
+	return page{items: answer.Data, next: answer.NextCursor}, nil
+}
+
+// get reads path; what says what it is, for errors.
+func (c *api) get(ctx context.Context, path, what string) (json.RawMessage, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", what, err)
+	}
+	req.Header.Set("Accept", "application/json")
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	res, err := c.client.Do(req)
+	if err != nil {
+		return nil, advise("check that the quotes service runs at QUOTES_URL="+c.base, "read %s: %w", what, trimURL(err))
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", what, err)
+	}
+	return body, refused(res, body, what)
+}
+
+// refused turns an answer other than 200 into an error that says what, why and what next.
+func refused(res *http.Response, body []byte, what string) error {
+	switch res.StatusCode {
+	case http.StatusOK:
+		return nil
+	case http.StatusNotFound:
+		return notFound("quotectl quotes list", "read %s: there is none of that name, or not for this token", what)
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return advise("set API_TOKEN to a token of the quotes service's API_TOKENS", "read %s: the API refuses the token: %s", what, problem(res, body))
+	case http.StatusServiceUnavailable:
+		return advise("try again in a moment", "read %s: %s", what, problem(res, body))
+	default:
+		return fmt.Errorf("read %s: %s", what, problem(res, body))
+	}
+}
+
+// problem is the text of an RFC 9457 problem document, or of what there is instead.
+func problem(res *http.Response, body []byte) string {
+	var p struct {
+		Title   string `json:"title"`
+		Detail  string `json:"detail"`
+		Reasons []struct {
+			Code   string `json:"code"`
+			Detail string `json:"detail"`
+		} `json:"reasons"`
+	}
+	text := res.Status
+	if json.Unmarshal(body, &p) != nil {
+		return text
+	}
+	for _, s := range []string{p.Title, p.Detail} {
+		if s != "" {
+			text += ", " + s
+		}
+	}
+	for _, r := range p.Reasons {
+		text += "; " + r.Code + ": " + r.Detail
+	}
+	return text
+}
+
+// trimURL drops the "Get https://…:" that net/http puts before an error: the caller says what was read.
+func trimURL(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+// plainID refuses an id that could not be one, before it is put into a path or a subject.
+func plainID(id string) bool {
+	return id != "" && !strings.ContainsFunc(id, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_'
+	})
+}

@@ -1,0 +1,80 @@
+package operator
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// recipes are short answers to "how do I"; each line can be pasted.
+var recipes = map[string]string{
+	"start": `# everything in one process, nothing to install
+go run ./services/allinone/cmd/allinone
+# in another terminal, from the same folder: quotectl finds ./data/client.env by itself
+quotectl quotes list`,
+	"declare": `# streams, buckets and consumers; before the first start and after an upgrade
+quotectl declare
+# on a cluster
+quotectl declare --replicas 3
+# change nothing, say what differs (exit code 3 when something does)
+quotectl declare --check`,
+	"simulate": `# what can be played, and the end that each must have
+quotectl simulate list
+# pay a published quote by card; fails with exit code 3 if the end is not as it must be
+quotectl simulate paid --quote q_1042
+# out of order, every event three times, in the newer API's shape
+quotectl simulate refund --quote q_1042 --shuffle --duplicate 2 --api-version basil
+# the very same events once more: nothing may change
+quotectl simulate paid --quote q_1042 --seed 7
+quotectl simulate paid --quote q_1042 --seed 7`,
+	"explain": `# the whole story of a quote
+quotectl explain q_1042
+# what became of one event, of one message, of a payment
+quotectl explain evt_1QaB
+quotectl explain STRIPE:88120
+quotectl explain pi_3QaB --account acct_1Seller
+# where did the time go
+quotectl explain q_1042 -o jsonl | jq -r '[.after_ms, .kind, .summary] | @tsv'`,
+	"replay": `# fold a stored event again: harmless, since equal facts change nothing
+quotectl replay evt_1QaB --reason "ticket 4711"
+# by its place in the log
+quotectl replay STRIPE:88120`,
+	"scripts": `# exit codes: 0 ok, 1 error, 2 usage, 3 difference, 4 budget, 5 not found
+quotectl quotes card q_1042 -o json | jq -r .status
+# every paid quote of a deal
+quotectl quotes list --deal d_17 --status paid -o jsonl | jq -r .id`,
+}
+
+func (a *app) cheatCommand() *cobra.Command {
+	topics := slices.Sorted(maps.Keys(recipes))
+	return &cobra.Command{
+		Use:       "cheat [topic]",
+		Short:     "Show short recipes",
+		Long:      "Shows recipes that can be pasted. Topics: " + strings.Join(topics, ", ") + ".\n\n" + exitCodeHelp,
+		Example:   "  quotectl cheat\n  quotectl cheat simulate",
+		ValidArgs: topics,
+		Args:      cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usage(cmd, "%q is one argument too many", args[1])
+			}
+			if len(args) == 1 {
+				text, ok := recipes[args[0]]
+				if !ok {
+					return usage(cmd, "there is no topic %q; topics are %s", args[0], strings.Join(topics, ", "))
+				}
+				_, err := fmt.Fprintln(a.out, text)
+				return err
+			}
+			for _, topic := range topics {
+				if _, err := fmt.Fprintf(a.out, "## %s\n%s\n\n", topic, recipes[topic]); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,211 @@
+package operator
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/platform/env"
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/redisquote"
+)
+
+// dialTimeout bounds how long a command waits for NATS or Redis: a person is waiting.
+const dialTimeout = 5 * time.Second
+
+// Config is what the commands need to know of the deployment. Nothing in it prints a secret.
+type Config struct {
+	// QuotesURL, IngressURL and MailboxURL have no slash at the end; MailboxURL is "" where there is no mail catcher.
+	QuotesURL, IngressURL, MailboxURL string
+	// APIToken opens the quote API.
+	APIToken env.Secret
+	// WebhookSecrets is name=whsec_…,name2=whsec_…, as ingress has it.
+	WebhookSecrets env.Secret
+	// NATS and Redis are nil when their URL is not set.
+	NATS  *natsstream.Config
+	Redis *redisquote.Config
+}
+
+// ConfigFromEnv reads the settings through lookup, and those that it lacks from the client.env file that envFile or the
+// environment names. It reports all faults together.
+func ConfigFromEnv(lookup env.Lookup, envFile string) (Config, error) {
+	lookup, err := layered(lookup, envFile)
+	if err != nil {
+		return Config{}, err
+	}
+	r := env.NewReader(lookup)
+	c := Config{
+		QuotesURL:      address(r, "QUOTES_URL", "http://127.0.0.1:8081"),
+		IngressURL:     address(r, "INGRESS_URL", "http://127.0.0.1:8080"),
+		MailboxURL:     address(r, "MAILBOX_URL", ""),
+		APIToken:       r.Secret("API_TOKEN"),
+		WebhookSecrets: r.Secret("STRIPE_WEBHOOK_SECRETS"),
+	}
+	if isSet(lookup, "NATS_URL") {
+		n := natsstream.ConfigFromEnv(r, "operator")
+		c.NATS = &n
+	}
+	if isSet(lookup, "REDIS_URL") {
+		rd := redisquote.ConfigFromEnv(r)
+		c.Redis = &rd
+	}
+	return c, r.Err()
+}
+
+func isSet(lookup env.Lookup, name string) bool {
+	for _, n := range []string{name, name + "_FILE"} {
+		if v, ok := lookup(n); ok && v != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// address reads an http or https URL.
+func address(r *env.Reader, name, fallback string) string {
+	v := r.String(name, fallback)
+	if v == "" {
+		return ""
+	}
+	u, err := url.Parse(v)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		r.Fault(name, "is not an http or https address")
+		return fallback
+	}
+	return strings.TrimRight(v, "/")
+}
+
+// layered answers from lookup first and from the client.env file second. A setting given by file (NAME_FILE) in one layer
+// hides the other form of it in the lower one, so that an environment can always override the file.
+func layered(lookup env.Lookup, envFile string) (env.Lookup, error) {
+	path, named := findEnvFile(lookup, envFile)
+	if path == "" {
+		return lookup, nil
+	}
+	values, err := readEnvFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !named {
+		return lookup, nil
+	}
+	if err != nil {
+		return nil, &fault{code: codeUsage, err: err, next: "quotectl --help"}
+	}
+	return func(name string) (string, bool) {
+		if v, ok := lookup(name); ok && v != "" {
+			return v, true
+		}
+		sibling := name + "_FILE"
+		if base, ok := strings.CutSuffix(name, "_FILE"); ok {
+			sibling = base
+		}
+		if v, ok := lookup(sibling); ok && v != "" {
+			return "", false
+		}
+		v, ok := values[name]
+		return v, ok
+	}, nil
+}
+
+// findEnvFile returns the file to read; named says that somebody asked for this very file, so that it must exist.
+func findEnvFile(lookup env.Lookup, envFile string) (path string, named bool) {
+	if envFile != "" {
+		return envFile, true
+	}
+	if v, ok := lookup("QUITTANCE_ENV_FILE"); ok && v != "" {
+		return v, true
+	}
+	if v, ok := lookup("DATA_DIR"); ok && v != "" {
+		return filepath.Join(v, "client.env"), false
+	}
+	return filepath.Join("data", "client.env"), false
+}
+
+// readEnvFile reads KEY=VALUE lines: blank lines and # comments are passed over, "export " and one pair of quotes around the
+// value are dropped. Errors name the line, never its content.
+func readEnvFile(path string) (map[string]string, error) {
+	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	defer f.Close()
+	values := map[string]string{}
+	lines := bufio.NewScanner(f)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		key, value, ok := strings.Cut(strings.TrimPrefix(line, "export "), "=")
+		key = strings.TrimSpace(key)
+		if !ok || key == "" || strings.ContainsAny(key, " \t\"'") {
+			return nil, fmt.Errorf("read settings: line %d of %s is not KEY=VALUE", n, path)
+		}
+		values[key] = unquote(strings.TrimSpace(value))
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read settings from %s: %w", path, err)
+	}
+	return values, nil
+}
+
+func unquote(v string) string {
+	if len(v) >= 2 && (v[0] == '"' || v[0] == '\'') && v[len(v)-1] == v[0] {
+		return v[1 : len(v)-1]
+	}
+	return v
+}
+
+// config reads the settings; every command that needs any calls it first.
+func (a *app) config() (Config, error) {
+	c, err := ConfigFromEnv(a.lookup, a.envFile)
+	if err == nil {
+		return c, nil
+	}
+	if _, ok := errors.AsType[*fault](err); ok {
+		return Config{}, err
+	}
+	return Config{}, &fault{code: codeUsage, err: fmt.Errorf("read settings: %w", err), next: "quotectl --help"}
+}
+
+// openLog connects to NATS. The caller closes the connection.
+func openLog(ctx context.Context, c Config) (*nats.Conn, *natsstream.Log, error) {
+	if c.NATS == nil {
+		return nil, nil, advise("export NATS_URL=nats://127.0.0.1:4222", "NATS_URL is set neither in the environment nor in a client.env file")
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	nc, err := natsstream.Connect(ctx, *c.NATS, zap.NewNop())
+	if err != nil {
+		return nil, nil, advise("check that the server runs and that NATS_URL, NATS_CREDS and NATS_CA fit it", "%w", err)
+	}
+	log, err := natsstream.NewLog(nc)
+	if err != nil {
+		nc.Close()
+		return nil, nil, err
+	}
+	return nc, log, nil
+}
+
+// openRedis connects to Redis. The caller closes the client.
+func openRedis(ctx context.Context, c Config) (redis.UniversalClient, error) {
+	if c.Redis == nil {
+		return nil, advise("export REDIS_URL=redis://127.0.0.1:6379/0", "REDIS_URL is set neither in the environment nor in a client.env file")
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	client, err := redisquote.Open(ctx, *c.Redis)
+	if err != nil {
+		return nil, advise("check that the server runs and that REDIS_URL and REDIS_CA fit it", "%w", err)
+	}
+	return client, nil
+}

@@ -1,0 +1,143 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/natsstream"
+)
+
+// replayTimeout bounds one replay; the worker gives up after 20 s.
+const replayTimeout = 25 * time.Second
+
+// replayed is what replay prints.
+type replayed struct {
+	EventID  string `json:"event_id"`
+	Type     string `json:"type"`
+	Stream   string `json:"stream"`
+	Sequence uint64 `json:"sequence"`
+	Quote    string `json:"quote,omitempty"`
+	Outcome  string `json:"outcome"`
+	Reason   string `json:"reason,omitempty"`
+	// Recorded is the outcome that stands: that of the first time.
+	Recorded string `json:"recorded,omitempty"`
+	Before   string `json:"before,omitempty"`
+	After    string `json:"after,omitempty"`
+	Changed  bool   `json:"changed"`
+}
+
+func (a *app) replayCommand() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "replay <event id | STRIPE:sequence>",
+		Short: "Fold a stored Stripe event again",
+		Long: `Lets the payments worker fold a stored Stripe event again and prints what changed. It is
+harmless: facts only grow, so what was folded before changes nothing, publishes nothing
+again and mails nobody. What had not been published yet is published now. A quote's own
+event is named by its place, QUOTES:4410.
+
+` + exitCodeHelp,
+		Example: `  quotectl replay evt_1QaB --reason "ticket 4711"
+  quotectl replay STRIPE:88120 -o json`,
+		Args: exact("event id"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.replay(cmd, args[0], reason) },
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the worker's log")
+	return cmd
+}
+
+func (a *app) replay(cmd *cobra.Command, id, reason string) error {
+	byPlace := strings.HasPrefix(id, event.StreamStripe+":") || strings.HasPrefix(id, event.StreamQuotes+":")
+	if byID := strings.HasPrefix(id, "evt_") && plainID(id); !byPlace && !byID {
+		return usage(cmd, "%q is neither an event id (evt_…) nor a place in the log (STRIPE:88120)", id)
+	}
+	c, err := a.config()
+	if err != nil {
+		return err
+	}
+	nc, log, err := openLog(cmd.Context(), c)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	ctx, cancel := context.WithTimeout(cmd.Context(), replayTimeout)
+	defer cancel()
+	r, err := replayable(ctx, log, id, byPlace)
+	if err != nil {
+		return err
+	}
+	answer, err := requestReplay(ctx, nc, natsstream.ReplayRequest{Stream: r.Stream, Sequence: r.Sequence, Reason: reason})
+	if err != nil {
+		return fmt.Errorf("replay %s: %w", reference(r), err)
+	}
+	out := replayed{
+		Stream: r.Stream, Sequence: r.Sequence, Quote: answer.Quote, Outcome: answer.Outcome, Reason: answer.Reason,
+		Recorded: answer.Recorded, Before: answer.Before, After: answer.After, Changed: answer.Changed,
+	}
+	out.EventID, out.Type = eventOf(r)
+	return a.showReplayed(out, reference(r))
+}
+
+// replayable finds the one message that is meant.
+func replayable(ctx context.Context, log *natsstream.Log, id string, byPlace bool) (natsstream.Record, error) {
+	if byPlace {
+		return readReference(ctx, log, id)
+	}
+	records, err := log.ReadAll(ctx, event.StreamStripe, "stripe.*.*."+id+".>")
+	if err != nil {
+		return natsstream.Record{}, err
+	}
+	switch len(records) {
+	case 0:
+		return natsstream.Record{}, notFound("quotectl explain "+id, "event %s is not in the log: ingress has not stored it", id)
+	case 1:
+		return records[0], nil
+	}
+	places := make([]string, len(records))
+	for i, r := range records {
+		places[i] = reference(r)
+	}
+	return natsstream.Record{}, advise("quotectl replay "+places[0], "%d stored events have the id %s: %s; name one by its place", len(records), id, strings.Join(places, ", "))
+}
+
+func requestReplay(ctx context.Context, nc *nats.Conn, request natsstream.ReplayRequest) (natsstream.ReplayAnswer, error) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return natsstream.ReplayAnswer{}, err
+	}
+	msg, err := nc.RequestWithContext(ctx, natsstream.ReplaySubject, body)
+	if errors.Is(err, nats.ErrNoResponders) {
+		return natsstream.ReplayAnswer{}, advise("start the payments worker, or look at its /readyz", "no payments worker listens")
+	}
+	if err != nil {
+		return natsstream.ReplayAnswer{}, advise("look at the payments worker's /readyz and log", "no answer of the payments worker: %w", err)
+	}
+	var answer natsstream.ReplayAnswer
+	if err := json.Unmarshal(msg.Data, &answer); err != nil {
+		return natsstream.ReplayAnswer{}, fmt.Errorf("decode the payments worker's answer: %w", err)
+	}
+	if answer.Error != "" {
+		return natsstream.ReplayAnswer{}, errors.New(answer.Error)
+	}
+	return answer, nil
+}
+
+func (a *app) showReplayed(r replayed, place string) error {
+	v := view{document: r, table: table{columns: []string{"EVENT", "PLACE", "TYPE", "QUOTE", "OUTCOME", "FIRST TIME", "BEFORE", "AFTER"}}}
+	v.table.add(r.EventID, place, r.Type, dash(r.Quote), r.Outcome, dash(r.Recorded), dash(r.Before), dash(r.After))
+	if r.Reason != "" {
+		v.after = append(v.after, "reason: "+r.Reason)
+	}
+	if !r.Changed {
+		v.after = append(v.after, "nothing changed")
+	}
+	return a.show(v)
+}

@@ -1,0 +1,287 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/services/operator/scenario"
+)
+
+// datedSeed is the smallest seed that is read as a moment, in microseconds of the Unix clock (September 2001).
+const datedSeed = 1_000_000_000_000_000
+
+// simulation is what the flags of simulate say.
+type simulation struct {
+	quote      string
+	seed       int64
+	shuffle    bool
+	duplicate  int
+	apiVersion string
+	timeout    time.Duration
+	settle     time.Duration
+	live       bool
+}
+
+func (a *app) simulateCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "simulate",
+		Short: "Play Stripe: send a payment's events, check the end they must have",
+		Long: `Makes the events that Stripe sends in the course of a payment of a published quote, signs
+them and posts them to ingress. It then waits for the end that the rules demand (status,
+flags, text of the card; e-mails where MAILBOX_URL is set; quote.paid events where NATS_URL
+is set) and fails with exit code 3, saying what differs, when it does not come or does not
+last. No Stripe account and no network are needed.
+
+The end is that of a quote on which nothing had happened before. A seed gives the same
+events each time, so that a run can be repeated as duplicates; the default seed is new and
+is printed. It is this moment in microseconds, and its events are dated by it; the events
+of a small seed such as 7 are dated by the quote's publication.
+
+` + exitCodeHelp,
+		Example: `  quotectl simulate list
+  quotectl simulate paid --quote q_1042
+  quotectl simulate refund --quote q_1042 --shuffle --duplicate 2 --seed 7`,
+		Args: cobra.ArbitraryArgs,
+		RunE: group,
+	}
+	cmd.AddCommand(a.simulateListCommand())
+	for _, s := range scenario.All() {
+		cmd.AddCommand(a.scenarioCommand(s))
+	}
+	return cmd
+}
+
+func (a *app) simulateListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "List the scenarios and the ends they must have",
+		Long:    "Lists the scenarios and the end that the rules demand of each.\n\n" + exitCodeHelp,
+		Example: "  quotectl simulate list\n  quotectl simulate list -o wide",
+		Args:    exact(),
+		RunE: func(*cobra.Command, []string) error {
+			type item struct {
+				Name    string               `json:"name"`
+				Summary string               `json:"summary"`
+				Rules   string               `json:"rules"`
+				Expect  scenario.Expectation `json:"expect"`
+			}
+			v := view{items: []any{}, table: table{columns: []string{"SCENARIO", "STATUS", "FLAGS", "PAID EVENTS", "MAILS", "WHAT HAPPENS", "+RULES"}}}
+			for _, s := range scenario.All() {
+				v.items = append(v.items, item{s.Name, s.Summary, s.Rules, s.Expect})
+				v.table.add(s.Name, s.Expect.Status, flagsText(s.Expect.Flags), number(s.Expect.PaidFacts), number(s.Expect.Mails), s.Summary, s.Rules)
+			}
+			v.document = v.items
+			return a.show(v)
+		},
+	}
+}
+
+func (a *app) scenarioCommand(s scenario.Scenario) *cobra.Command {
+	var opts simulation
+	cmd := &cobra.Command{
+		Use:   s.Name + " --quote <quote>",
+		Short: s.Summary,
+		Long: fmt.Sprintf(`Plays %s.
+The end: status %s, flags %s, %d quote.paid event(s), %d mail(s).
+Rules: %s.
+
+`, s.Summary, s.Expect.Status, flagsText(s.Expect.Flags), s.Expect.PaidFacts, s.Expect.Mails, s.Rules) + exitCodeHelp,
+		Example: fmt.Sprintf("  quotectl simulate %s --quote q_1042\n  quotectl simulate %s --quote q_1042 --seed 7 --shuffle --duplicate 2", s.Name, s.Name),
+		Args:    exact(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			version, err := opts.check(cmd)
+			if err != nil {
+				return err
+			}
+			if !cmd.Flags().Changed("seed") {
+				opts.seed = a.now().UnixMicro()
+			}
+			return a.simulate(cmd.Context(), s, opts, version)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&opts.quote, "quote", "", "the published quote that is paid (required)")
+	f.Int64Var(&opts.seed, "seed", 0, "repeat the run of this seed, event for event (default: a new one, which is printed)")
+	f.BoolVar(&opts.shuffle, "shuffle", false, "deliver in an order that depends on the seed alone")
+	f.IntVar(&opts.duplicate, "duplicate", 0, "deliver each event so many times more, each time signed anew")
+	f.StringVar(&opts.apiVersion, "api-version", string(scenario.V20231016), "shape of the events: 2023-10-16 or basil")
+	f.DurationVar(&opts.timeout, "timeout", 30*time.Second, "how long to wait for the end")
+	f.DurationVar(&opts.settle, "settle", time.Second, "how long the end must last")
+	f.BoolVar(&opts.live, "live", false, "allow a quote in live mode")
+	return cmd
+}
+
+// check finds what is wrong with the flags.
+func (o simulation) check(cmd *cobra.Command) (scenario.Version, error) {
+	switch {
+	case o.quote == "":
+		return "", usage(cmd, "--quote is missing: name a published quote (quotectl quotes list)")
+	case !plainID(o.quote):
+		return "", usage(cmd, "%q is not a quote id", o.quote)
+	case cmd.Flags().Changed("seed") && o.seed < 1:
+		return "", usage(cmd, "--seed is %d; it is 1 or more", o.seed)
+	case o.duplicate < 0 || o.duplicate > 100:
+		return "", usage(cmd, "--duplicate is %d; it is 0 to 100", o.duplicate)
+	case o.timeout <= 0 || o.settle < 0:
+		return "", usage(cmd, "--timeout and --settle are durations such as 30s")
+	}
+	v, err := scenario.ParseVersion(o.apiVersion)
+	if err != nil {
+		return "", usage(cmd, "--api-version: %w", err)
+	}
+	return v, nil
+}
+
+// report is the result of one simulation.
+type report struct {
+	Scenario   string  `json:"scenario"`
+	Quote      string  `json:"quote"`
+	Revision   int     `json:"revision"`
+	Seed       int64   `json:"seed"`
+	APIVersion string  `json:"api_version"`
+	Session    string  `json:"session"`
+	Deliveries []*post `json:"deliveries"`
+	Checks     []check `json:"checks"`
+	OK         bool    `json:"ok"`
+	TookMS     int64   `json:"took_ms"`
+}
+
+// simulate plays the scenario against the running services and judges the end.
+func (a *app) simulate(ctx context.Context, s scenario.Scenario, opts simulation, version scenario.Version) error {
+	c, err := a.config()
+	if err != nil {
+		return err
+	}
+	sender, err := newSender(c, a.now)
+	if err != nil {
+		return err
+	}
+	client := newAPI(c)
+	q, _, err := client.quote(ctx, opts.quote)
+	if err != nil {
+		return err
+	}
+	if err := payable(q, opts); err != nil {
+		return err
+	}
+	burst, err := s.Run(target(q), opts.seed, dated(opts.seed, q.PublishedAt), version)
+	if err != nil {
+		return &fault{code: codeUsage, err: err, next: "quotectl simulate list"}
+	}
+	before, _, err := client.card(ctx, q.ID)
+	if err != nil {
+		return err
+	}
+	w, err := openWitness(ctx, c, client, q)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+
+	a.progress("%s of quote %s revision %d, %s on account %s: %d events, seed %d", s.Name, q.ID, q.Revision,
+		money(q.Amount, q.Currency), q.Account, len(burst.Events), opts.seed)
+	started := a.now()
+	ctx, cancel := context.WithDeadline(ctx, started.Add(opts.timeout))
+	defer cancel()
+	deliveries := plan(burst.Events, opts)
+	for _, d := range deliveries {
+		if err := sender.deliver(ctx, d); err != nil {
+			return err
+		}
+		a.progress("→ %s %-42s %s  %s", d.EventID, d.Type, d.Answer, elapsed(d.took))
+	}
+	checks, ok, err := w.await(ctx, opts.settle, burst)
+	if err != nil {
+		return err
+	}
+	r := report{
+		Scenario: s.Name, Quote: q.ID, Revision: q.Revision, Seed: opts.seed, APIVersion: string(version), Session: burst.Session,
+		Deliveries: deliveries, Checks: checks, OK: ok, TookMS: a.now().Sub(started).Milliseconds(),
+	}
+	return a.showReport(r, before)
+}
+
+// payable refuses quotes that must not or cannot be paid.
+func payable(q apiQuote, opts simulation) error {
+	if q.Revision == 0 || q.Status == "draft" {
+		return advise("publish the quote first: POST /v1/quotes/"+q.ID+"/publish", "quote %s is not published", q.ID)
+	}
+	if q.Status == "recalled" || q.Status == "expired" {
+		return advise("publish a new revision first: POST /v1/quotes/"+q.ID+"/publish", "quote %s is %s and cannot be paid", q.ID, q.Status)
+	}
+	if q.Mode == event.ModeLive && !opts.live {
+		return &fault{
+			code: codeUsage, err: fmt.Errorf("quote %s is in live mode: a simulated payment would mark it paid for everybody", q.ID),
+			next: "use a test deployment, or add --live if that is what you want",
+		}
+	}
+	return nil
+}
+
+// target is what the scenario needs to know of the quote.
+func target(q apiQuote) scenario.Target {
+	t := scenario.Target{
+		Quote: q.ID, Seller: q.Seller, Revision: q.Revision, Title: q.Title, Amount: q.Amount, Currency: q.Currency,
+		Live: q.Mode == event.ModeLive, CustomerName: strings.TrimSpace(q.Contact.FirstName + " " + q.Contact.LastName),
+		CustomerEmail: q.Contact.Email,
+	}
+	if q.Account != event.Platform {
+		t.Account = q.Account
+	}
+	for _, l := range q.LineItems {
+		if l.Recurring != nil {
+			t.Interval, t.IntervalCount = l.Recurring.Interval, int(l.Recurring.IntervalCount)
+		}
+	}
+	return t
+}
+
+// dated is when the events of a seed happened. It must not depend on the clock: the same seed sends the same bytes.
+func dated(seed int64, published time.Time) time.Time {
+	if seed >= datedSeed {
+		return time.UnixMicro(seed)
+	}
+	return published.Add(time.Second)
+}
+
+func (a *app) showReport(r report, before apiCard) error {
+	v := view{document: r, table: table{columns: []string{"CHECK", "EXPECTED", "GOT", "RESULT"}}}
+	var wrong []string
+	for _, c := range r.Checks {
+		result := "ok"
+		if !c.OK {
+			result = "DIFFERS"
+			wrong = append(wrong, fmt.Sprintf("%s: expected %s, got %s", c.Name, c.Expected, c.Got))
+		}
+		v.table.add(c.Name, c.Expected, c.Got, result)
+	}
+	if err := a.show(v); err != nil {
+		return err
+	}
+	if r.OK {
+		a.progress("as it must be, after %s; the whole story: quotectl explain %s", elapsed(time.Duration(r.TookMS)*time.Millisecond), r.Quote)
+		return nil
+	}
+	if untouched(before) {
+		return &fault{
+			code: codeDifference, err: fmt.Errorf("simulate %s on %s: %s", r.Scenario, r.Quote, strings.Join(wrong, "; ")),
+			next: "quotectl explain " + r.Quote,
+		}
+	}
+	return &fault{
+		code: codeDifference,
+		err: fmt.Errorf("simulate %s on %s: %s; before the first event the quote was %s, flags %s, and the scenario is about an untouched one",
+			r.Scenario, r.Quote, strings.Join(wrong, "; "), before.Status, flagsText(before.Flags)),
+		next: "publish a fresh quote, or repeat the earlier run with its --seed",
+	}
+}
+
+// untouched reports whether nothing had been paid or tried before.
+func untouched(card apiCard) bool {
+	return len(card.Flags) == 0 && (card.Status == "" || card.Status == "pending" || card.Status == "published")
+}

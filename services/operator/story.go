@@ -1,0 +1,440 @@
+package operator
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/platform/logging"
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/redisquote"
+)
+
+// step is one thing that happened.
+type step struct {
+	At time.Time `json:"at"`
+	// AfterMS is how long after the first step, in milliseconds.
+	AfterMS float64 `json:"after_ms"`
+	// Kind is command, webhook, log, decision, event or mail.
+	Kind string `json:"kind"`
+	// Ref can be given to explain again: an event id, STREAM:sequence, a Message-ID.
+	Ref     string `json:"ref"`
+	Summary string `json:"summary"`
+	// Detail holds what the summary says as fields.
+	Detail map[string]any `json:"detail,omitempty"`
+
+	cause string // the Stripe event that led here, where one is known
+	rank  int    // order of steps of the same moment
+}
+
+// story is all that is known of one quote, or of one event that no quote is known for.
+type story struct {
+	Quote    string   `json:"quote,omitempty"`
+	Seller   string   `json:"seller,omitempty"`
+	Revision int      `json:"revision,omitempty"`
+	Card     string   `json:"card,omitempty"`
+	Status   string   `json:"status,omitempty"`
+	Flags    []string `json:"flags"`
+	Amount   int64    `json:"amount"`
+	Currency string   `json:"currency,omitempty"`
+	Mode     string   `json:"mode,omitempty"`
+	Account  string   `json:"account,omitempty"`
+	Steps    []step   `json:"steps"`
+	// Notes say what could not be looked up.
+	Notes []string `json:"notes,omitempty"`
+
+	zone  *time.Location // of the quote's owner: the card's day is in it
+	owner string         // the owner's address, masked
+}
+
+// teller puts stories together. reader is nil where Redis is not configured.
+type teller struct {
+	log    *natsstream.Log
+	reader *redisquote.Reader
+}
+
+// ofQuote tells the story of a quote; it returns natsstream.ErrNotFound when the log has none of that name.
+func (t *teller) ofQuote(ctx context.Context, id string) (*story, error) {
+	records, err := t.log.ReadAll(ctx, event.StreamQuotes, "quote.*.*."+id+".*")
+	if err != nil {
+		return nil, err
+	}
+	s := &story{Quote: id, Flags: []string{}, zone: time.UTC}
+	accounts := map[string]bool{}
+	for _, r := range records {
+		if err := s.addQuoteRecord(r, accounts); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.addPayments(ctx, s, accounts); err != nil {
+		return nil, err
+	}
+	if len(s.Steps) == 0 {
+		return nil, fmt.Errorf("quote %s: %w", id, natsstream.ErrNotFound)
+	}
+	if s.Seller != "" {
+		if err := t.addMails(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	s.finish()
+	return s, nil
+}
+
+// finish orders the steps and counts the time from the first.
+func (s *story) finish() {
+	slices.SortStableFunc(s.Steps, func(a, b step) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.rank, b.rank))
+	})
+	for i := range s.Steps {
+		s.Steps[i].At = s.Steps[i].At.UTC()
+		s.Steps[i].AfterMS = float64(s.Steps[i].At.Sub(s.Steps[0].At).Microseconds()) / 1000
+	}
+}
+
+// The order of steps that carry the same time.
+const (
+	rankCommand = iota
+	rankWebhook
+	rankLog
+	rankDecision
+	rankEvent
+	rankMail
+)
+
+// addQuoteRecord adds one message of the QUOTES stream: a command of the quote, or a fact that payments published.
+func (s *story) addQuoteRecord(r natsstream.Record, accounts map[string]bool) error {
+	subject, ok := event.ParseQuoteSubject(r.Subject)
+	if !ok {
+		return nil
+	}
+	envelope, err := event.Decode(r.Data)
+	if err != nil {
+		return fmt.Errorf("decode %s: %w", reference(r), err)
+	}
+	s.Seller = subject.Seller
+	st := step{At: r.Time, Kind: "event", Ref: reference(r), rank: rankEvent, Detail: map[string]any{
+		"event": subject.Event, "n": subject.N, "sequence": r.Sequence, "id": envelope.ID, "time": envelope.Time,
+	}}
+	switch subject.Event {
+	case event.NameDrafted, event.NamePublished, event.NameRecalled, event.NameExpired:
+		st.Kind, st.rank = "command", rankCommand
+		st.Summary, err = s.command(subject, envelope, accounts)
+	default:
+		st.Summary, st.cause, err = s.fact(subject, envelope, st.Detail)
+	}
+	if err != nil {
+		return err
+	}
+	s.Steps = append(s.Steps, st)
+	return nil
+}
+
+func (s *story) command(subject event.QuoteSubject, envelope event.Envelope, accounts map[string]bool) (string, error) {
+	if subject.Event == event.NameDrafted {
+		return "drafted version " + subject.N, nil
+	}
+	if subject.Event != event.NamePublished {
+		return subject.Event + " revision " + subject.N, nil
+	}
+	p, err := event.Data[event.Published](envelope)
+	if err != nil {
+		return "", err
+	}
+	accounts[p.Account] = true
+	if p.Revision > s.Revision {
+		s.Revision, s.Amount, s.Currency, s.Mode, s.Account = p.Revision, p.Amount, p.Currency, p.Mode, p.Account
+		s.owner = logging.Mask(p.Document.Owner.Email)
+		if zone, err := p.Document.Zone(); err == nil {
+			s.zone = zone
+		}
+	}
+	return fmt.Sprintf("published revision %d  %s on account %s", p.Revision, money(p.Amount, p.Currency), p.Account), nil
+}
+
+// fact describes quote.paid or one of its siblings, and names the Stripe event that led to it.
+func (s *story) fact(subject event.QuoteSubject, envelope event.Envelope, detail map[string]any) (summary, cause string, err error) {
+	d, err := event.Data[event.PaymentFact](envelope) // quote.paid has the same names for what is read here
+	if err != nil {
+		return "", "", err
+	}
+	detail["amount"], detail["currency"], detail["stripe_event"] = d.Amount, d.Currency, d.StripeEvent
+	summary = envelope.Type + " " + subject.N + "  " + money(d.Amount, d.Currency)
+	return summary, d.StripeEvent, nil
+}
+
+// addPayments adds the Stripe events that touched the quote on any of its accounts, with the decisions about them, and the
+// status that came of them.
+func (t *teller) addPayments(ctx context.Context, s *story, accounts map[string]bool) error {
+	if t.reader == nil {
+		s.Notes = append(s.Notes, "REDIS_URL is not set: the Stripe events, the decisions about them and the status are left out")
+		return nil
+	}
+	if len(accounts) == 0 {
+		q, err := t.reader.Quote(ctx, s.Quote)
+		if err != nil && !errors.Is(err, redisquote.ErrNotFound) {
+			return err
+		}
+		for _, account := range append(q.Accounts(), event.Platform) { // events of an unknown quote lie on the deployment's own account
+			accounts[account] = true
+		}
+	}
+	for account := range accounts {
+		touches, err := t.reader.Touches(ctx, account, s.Quote)
+		if err != nil {
+			return err
+		}
+		for _, touch := range touches {
+			r, err := t.log.ReadSequence(ctx, event.StreamStripe, touch.Sequence)
+			if err != nil {
+				s.Notes = append(s.Notes, fmt.Sprintf("STRIPE:%d (%s): %v", touch.Sequence, touch.EventID, err))
+				continue
+			}
+			if err := t.addStripeRecord(ctx, s, r); err != nil {
+				return err
+			}
+		}
+		if err := t.addStatus(ctx, s, account); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addStatus takes the status from the account of the newest revision.
+func (t *teller) addStatus(ctx context.Context, s *story, account string) error {
+	if s.Account != "" && account != s.Account {
+		return nil
+	}
+	p, err := t.reader.Payment(ctx, account, s.Quote)
+	if errors.Is(err, redisquote.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	facts, err := quote.DecodeFacts(p.Facts)
+	if err != nil {
+		return fmt.Errorf("decode facts of %s: %w", s.Quote, err)
+	}
+	state := quote.Derive(account, facts)
+	s.Status, s.Account = p.Status, account
+	s.Flags = append([]string{}, p.Flags...)
+	s.Card = event.CardText(p.Status, statusTime(state, p, s.Revision), s.zone)
+	return nil
+}
+
+// statusTime is the time that belongs to the status. Of a paid quote the stored quote.paid has the word.
+func statusTime(state quote.State, p redisquote.Payment, revision int) time.Time {
+	switch p.Status {
+	case "refunded":
+		return state.RefundedAt
+	case "charged_back":
+		return state.ChargedBackAt
+	}
+	if mark, ok := p.Marks[event.NamePaid+"."+strconv.Itoa(revision)]; ok {
+		return mark.At
+	}
+	return state.PaidAt
+}
+
+// addStripeRecord adds one message of the STRIPE stream: how it came in, where it lies, and what was decided.
+func (t *teller) addStripeRecord(ctx context.Context, s *story, r natsstream.Record) error {
+	id, typ := eventOf(r)
+	h := r.Header
+	received, err := time.Parse(time.RFC3339Nano, h.Get(event.HeaderReceivedAt))
+	if err != nil {
+		received = r.Time // written by something older or other than ingress
+	}
+	s.Steps = append(s.Steps, step{
+		At: received, Kind: "webhook", Ref: id, rank: rankWebhook, cause: id,
+		Summary: fmt.Sprintf("%s  secret %s  source %s", typ, dash(h.Get(event.HeaderSecretName)), dash(h.Get(event.HeaderSource))),
+		Detail: map[string]any{
+			"event_id": id, "type": typ, "secret": h.Get(event.HeaderSecretName), "source": h.Get(event.HeaderSource),
+			"api_version": h.Get(event.HeaderAPIVersion),
+		},
+	}, step{
+		At: r.Time, Kind: "log", Ref: reference(r), rank: rankLog, cause: id,
+		Summary: "sha256 " + shortHash(h.Get(event.HeaderBodySHA256)),
+		Detail:  map[string]any{"sequence": r.Sequence, "sha256": h.Get(event.HeaderBodySHA256), "bytes": len(r.Data), "subject": r.Subject},
+	})
+	if t.reader == nil {
+		return nil
+	}
+	o, err := t.reader.Outcome(ctx, event.StreamStripe, r.Sequence)
+	if errors.Is(err, redisquote.ErrNotFound) {
+		s.Notes = append(s.Notes, reference(r)+" is not decided yet: is the payments worker running and not behind?")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.Steps = append(s.Steps, decision(id, o))
+	return nil
+}
+
+func decision(id string, o redisquote.Outcome) step {
+	summary := o.Outcome
+	if o.Before != o.After {
+		summary += "  " + dash(o.Before) + " → " + o.After
+	}
+	if o.Reason != "" {
+		summary += "  " + o.Reason
+	}
+	if o.Handler != "" {
+		summary += "  handler " + o.Handler
+	}
+	return step{
+		At: o.At, Kind: "decision", Ref: id, rank: rankDecision, cause: id, Summary: summary,
+		Detail: map[string]any{
+			"outcome": o.Outcome, "before": o.Before, "after": o.After, "reason": o.Reason, "handler": o.Handler, "quote": o.Quote,
+		},
+	}
+}
+
+// mailEntry is what is read of an entry of the mail ledger.
+type mailEntry struct {
+	State      string    `json:"state"`
+	Attempts   int       `json:"attempts"`
+	Resends    int       `json:"resends"`
+	FirstAt    time.Time `json:"first_at"`
+	UpdatedAt  time.Time `json:"updated_at"`
+	AcceptedAt time.Time `json:"accepted_at"`
+	NotBefore  time.Time `json:"not_before"`
+	MessageID  string    `json:"message_id"`
+	Code       int       `json:"code"`
+	Reply      string    `json:"reply"`
+	Reason     string    `json:"reason"`
+	Sequence   uint64    `json:"sequence"`
+}
+
+// addMails adds the quote's mails, each as it stands now.
+func (t *teller) addMails(ctx context.Context, s *story) error {
+	return t.eachMail(ctx, s.Seller+"."+s.Quote+".>", func(key string, e mailEntry) {
+		at := e.AcceptedAt
+		if at.IsZero() {
+			at = e.UpdatedAt
+		}
+		parts := []string{e.State, "to " + dash(s.owner)}
+		if e.Code != 0 {
+			parts = append(parts, strconv.Itoa(e.Code))
+		}
+		for _, text := range []string{maskAddresses(e.Reply), e.Reason} {
+			if text != "" {
+				parts = append(parts, text)
+			}
+		}
+		if e.Attempts != 1 {
+			parts = append(parts, number(e.Attempts)+" attempts")
+		}
+		ref := key
+		if e.MessageID != "" {
+			ref = "<" + e.MessageID + ">"
+		}
+		s.Steps = append(s.Steps, step{
+			At: at, Kind: "mail", Ref: ref, rank: rankMail, cause: s.causeOf(e.Sequence), Summary: strings.Join(parts, "  "),
+			Detail: map[string]any{
+				"key": key, "state": e.State, "attempts": e.Attempts, "resends": e.Resends, "code": e.Code,
+				"reply": maskAddresses(e.Reply), "reason": e.Reason, "message_id": e.MessageID, "first_at": e.FirstAt,
+				"updated_at": e.UpdatedAt, "took_ms": at.Sub(e.FirstAt).Milliseconds(), "sequence": e.Sequence,
+			},
+		})
+	})
+}
+
+// eachMail calls f with every entry of the ledger whose key matches filter.
+func (t *teller) eachMail(ctx context.Context, filter string, f func(key string, e mailEntry)) error {
+	bucket, err := t.log.JetStream().KeyValue(ctx, event.BucketMail)
+	if err != nil {
+		return advise("quotectl declare", "look up bucket %s: %w", event.BucketMail, err)
+	}
+	watch, err := bucket.Watch(ctx, filter, jetstream.IgnoreDeletes())
+	if err != nil {
+		return fmt.Errorf("read the mail ledger: %w", err)
+	}
+	defer watch.Stop() //nolint:errcheck // the connection ends with the command
+	for {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("read the mail ledger: %w", ctx.Err())
+		case kv := <-watch.Updates():
+			if kv == nil {
+				return nil
+			}
+			var e mailEntry
+			if err := json.Unmarshal(kv.Value(), &e); err != nil {
+				return fmt.Errorf("decode entry %s of the mail ledger: %w", kv.Key(), err)
+			}
+			f(kv.Key(), e)
+		}
+	}
+}
+
+// causeOf is the Stripe event behind the quote.paid of that sequence.
+func (s *story) causeOf(sequence uint64) string {
+	ref := event.StreamQuotes + ":" + strconv.FormatUint(sequence, 10)
+	for _, st := range s.Steps {
+		if st.Ref == ref {
+			return st.cause
+		}
+	}
+	return ""
+}
+
+// only keeps the steps that the Stripe event led to; it returns false when there are none.
+func (s *story) only(eventID string) bool {
+	s.Steps = slices.DeleteFunc(s.Steps, func(st step) bool { return st.cause != eventID })
+	if len(s.Steps) == 0 {
+		return false
+	}
+	s.finish()
+	return true
+}
+
+// eventOf reads id and type off the subject.
+func eventOf(r natsstream.Record) (id, typ string) {
+	if subject, ok := event.ParseStripeSubject(r.Subject); ok {
+		return subject.EventID, subject.Type
+	}
+	parts := strings.Split(r.Subject, ".")
+	if len(parts) >= 5 && parts[1] == "conflict" {
+		return parts[4], "conflict"
+	}
+	if subject, ok := event.ParseQuoteSubject(r.Subject); ok {
+		return reference(r), "quote." + subject.Event
+	}
+	return reference(r), strings.Join(parts[1:min(2, len(parts))], "")
+}
+
+// reference is a stored message's name for people: STRIPE:88120.
+func reference(r natsstream.Record) string {
+	return r.Stream + ":" + strconv.FormatUint(r.Sequence, 10)
+}
+
+func shortHash(sum string) string {
+	if len(sum) <= 12 {
+		return dash(sum)
+	}
+	return sum[:12] + "…"
+}
+
+// maskAddresses masks what looks like an e-mail address in a server's words.
+func maskAddresses(text string) string {
+	words := strings.Fields(text)
+	for i, word := range words {
+		if core := strings.Trim(word, "<>()[],;:\"'"); strings.Contains(core, "@") {
+			words[i] = strings.Replace(word, core, logging.Mask(core), 1)
+		}
+	}
+	return strings.Join(words, " ")
+}

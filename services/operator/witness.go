@@ -1,0 +1,266 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/redisquote"
+	"quittance.internal/services/operator/scenario"
+)
+
+// pollEvery is how often the witness looks.
+const pollEvery = 100 * time.Millisecond
+
+// check is one thing that is compared.
+type check struct {
+	Name     string `json:"check"`
+	Expected string `json:"expected"`
+	Got      string `json:"got"`
+	OK       bool   `json:"ok"`
+	// final says that more time cannot mend it: what is counted only grows.
+	final bool
+}
+
+// witness looks at a quote from outside, through everything that is configured: the API always, the log, the projection and
+// the mail catcher where there are any.
+type witness struct {
+	api     *api
+	quote   apiQuote
+	account string
+	log     *natsstream.Log
+	reader  *redisquote.Reader
+	mailbox *mailbox
+
+	nc        *nats.Conn
+	redis     redis.UniversalClient
+	sequences map[string]uint64 // of the burst's events in STRIPE, by event id
+	outcomes  map[string]string // payments' decisions about them, by event id
+}
+
+func openWitness(ctx context.Context, c Config, client *api, q apiQuote) (*witness, error) {
+	w := &witness{api: client, quote: q, account: q.Account, sequences: map[string]uint64{}, outcomes: map[string]string{}}
+	if c.MailboxURL != "" {
+		w.mailbox = newMailbox(c.MailboxURL)
+	}
+	if c.NATS == nil {
+		return w, nil
+	}
+	var err error
+	if w.nc, w.log, err = openLog(ctx, c); err != nil {
+		return nil, err
+	}
+	if c.Redis == nil {
+		return w, nil
+	}
+	if w.redis, err = openRedis(ctx, c); err != nil {
+		w.close()
+		return nil, err
+	}
+	w.reader = newReader(w.redis)
+	return w, nil
+}
+
+func (w *witness) close() {
+	if w.nc != nil {
+		w.nc.Close()
+	}
+	if w.redis != nil {
+		_ = w.redis.Close() // nothing was written
+	}
+}
+
+// await looks until everything is as the burst demands and has been so for the settle time, or until ctx ends, or until a
+// difference is there to stay. It returns the last look.
+func (w *witness) await(ctx context.Context, settle time.Duration, b scenario.Burst) (checks []check, ok bool, err error) {
+	var since time.Time
+	for {
+		seen, err := w.look(ctx, b)
+		if err != nil {
+			if ctx.Err() != nil && checks != nil {
+				return checks, false, nil // the look was cut short by the timeout: the one before it is the result
+			}
+			return nil, false, err
+		}
+		checks = seen
+		good, final := verdict(checks)
+		now := time.Now() //nolint:forbidigo // a monotonic clock for how long the end has lasted
+		switch {
+		case final:
+			return checks, false, nil
+		case !good:
+			since = time.Time{}
+		case since.IsZero():
+			since = now
+		}
+		if good && now.Sub(since) >= settle {
+			return checks, true, nil
+		}
+		select {
+		case <-ctx.Done():
+			// A good end that had no time to last is reported as good: the time was the caller's choice.
+			return checks, good, nil
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+func verdict(checks []check) (good, final bool) {
+	good = true
+	for _, c := range checks {
+		good = good && c.OK
+		final = final || c.final
+	}
+	return good, final
+}
+
+// look compares once.
+func (w *witness) look(ctx context.Context, b scenario.Burst) ([]check, error) {
+	card, _, err := w.api.card(ctx, w.quote.ID)
+	if err != nil {
+		return nil, err
+	}
+	checks := cardChecks(card, b)
+	if w.log != nil {
+		more, err := w.logChecks(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		checks = append(checks, more...)
+	}
+	if w.mailbox != nil {
+		n, err := w.mailbox.count(ctx, w.quote.ID)
+		if err != nil {
+			return nil, err
+		}
+		checks = append(checks, counted("mails", b.Expect.Mails, n))
+	}
+	return checks, nil
+}
+
+func cardChecks(card apiCard, b scenario.Burst) []check {
+	checks := []check{
+		equal("status", b.Expect.Status, card.Status),
+		equal("flags", flagsText(b.Expect.Flags), flagsText(card.Flags)),
+	}
+	if prefix := b.Expect.CardText; prefix != "" {
+		c := equal("card", prefix+"…", card.Text)
+		c.OK = strings.HasPrefix(card.Text, prefix)
+		checks = append(checks, c)
+	}
+	if !b.PaidAt.IsZero() {
+		checks = append(checks, equal("paid at", stamp(b.PaidAt), stamp(card.PaidAt)))
+	}
+	return checks
+}
+
+// logChecks counts what the log holds of the burst: its events, the decisions about them, and quote.paid.
+func (w *witness) logChecks(ctx context.Context, b scenario.Burst) ([]check, error) {
+	for _, e := range b.Events {
+		if err := w.follow(ctx, e); err != nil {
+			return nil, err
+		}
+	}
+	checks := []check{counted("events in the log", len(b.Events), len(w.sequences))}
+	if w.reader != nil {
+		checks = append(checks, counted("events decided", len(b.Events), len(w.outcomes)), counted("events refused or dead", 0, w.rejected()))
+	}
+	subject := event.QuoteSubject{
+		Event: event.NamePaid, Seller: w.quote.Seller, Quote: w.quote.ID, N: strconv.Itoa(w.quote.Revision),
+	}
+	paid, err := w.log.ReadAll(ctx, event.StreamQuotes, subject.String())
+	if err != nil {
+		return nil, err
+	}
+	checks = append(checks, counted("quote.paid", b.Expect.PaidFacts, len(paid)))
+	for _, r := range paid {
+		checks = append(checks, w.paidCheck(r))
+	}
+	return checks, nil
+}
+
+// follow looks up where an event lies and whether payments has decided about it; what is known is not asked again.
+func (w *witness) follow(ctx context.Context, e scenario.Event) error {
+	seq, ok := w.sequences[e.ID]
+	if !ok {
+		subject := event.StripeSubject{Mode: event.Mode(w.quote.Mode == event.ModeLive), Account: w.account, EventID: e.ID, Type: e.Type}
+		r, err := w.log.Read(ctx, event.StreamStripe, subject.String())
+		if errors.Is(err, natsstream.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		seq, w.sequences[e.ID] = r.Sequence, r.Sequence
+	}
+	if w.reader == nil || w.outcomes[e.ID] != "" {
+		return nil
+	}
+	o, err := w.reader.Outcome(ctx, event.StreamStripe, seq)
+	if errors.Is(err, redisquote.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w.outcomes[e.ID] = o.Outcome
+	return nil
+}
+
+// rejected counts the events that payments would not fold.
+func (w *witness) rejected() int {
+	n := 0
+	for _, o := range w.outcomes {
+		if o == "refused" || o == "dead" {
+			n++
+		}
+	}
+	return n
+}
+
+// paidCheck compares what a quote.paid says with the quote.
+func (w *witness) paidCheck(r natsstream.Record) check {
+	want := money(w.quote.Amount, w.quote.Currency)
+	envelope, err := event.Decode(r.Data)
+	if err != nil {
+		return check{Name: "quote.paid amount", Expected: want, Got: err.Error(), final: true}
+	}
+	data, err := event.Data[event.Paid](envelope)
+	if err != nil {
+		return check{Name: "quote.paid amount", Expected: want, Got: err.Error(), final: true}
+	}
+	c := equal("quote.paid amount", want, money(data.Amount, data.Currency))
+	c.final = !c.OK
+	return c
+}
+
+func equal(name, want, got string) check {
+	return check{Name: name, Expected: want, Got: got, OK: want == got}
+}
+
+// counted compares numbers that only grow: too many is there to stay.
+func counted(name string, want, got int) check {
+	return check{Name: name, Expected: number(want), Got: number(got), OK: want == got, final: got > want}
+}
+
+// stamp is a time in checks and JSON: UTC, whole seconds, as Stripe counts.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// generation is the one of the projection's key names that payments writes.
+const generation = "g1"
+
+func newReader(client redis.UniversalClient) *redisquote.Reader {
+	return redisquote.NewReader(client, redisquote.NewKeys(generation))
+}
