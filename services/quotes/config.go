@@ -1,0 +1,94 @@
+package quotes
+
+import (
+	"crypto/rand"
+	"io"
+	"net/url"
+	"strings"
+	"time"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/env"
+	"quittance.internal/libs/platform/logging"
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/redisquote"
+)
+
+// Config is everything that can be set. ConfigFromEnv says which variables.
+type Config struct {
+	// Addr is for sellers and customers, AdminAddr for probes and metrics.
+	Addr, AdminAddr string
+	NATS            natsstream.Config
+	Redis           redisquote.Config
+	// Durability is server or relaxed; MonitorURL is where server is checked.
+	Durability, MonitorURL string
+	// Tokens are who may call the API.
+	Tokens []Token
+	// TokensFile, if not empty, is read again every FollowEvery (default 5 s):
+	// its content replaces Tokens when it is sound.
+	TokensFile  string
+	FollowEvery time.Duration
+	// PublicURL is the address that customers know this service by, without a
+	// slash at the end.
+	PublicURL string
+	// Mode is test or live: that of the deployment's Stripe account.
+	Mode string
+	// Account is the Stripe account that published quotes are paid to. Default
+	// event.Platform, the deployment's own.
+	Account string
+	// Generation of the Redis key names. Default g1.
+	Generation string
+	LogLevel   string
+	// Now and Random are the clock and the source of ids and page tokens;
+	// defaults time.Now and crypto/rand.
+	Now    func() time.Time
+	Random io.Reader
+}
+
+// ConfigFromEnv reads QUOTES_ADDR, QUOTES_ADMIN_ADDR, NATS_URL, NATS_CREDS,
+// NATS_CA, NATS_MONITOR_URL, REDIS_URL, REDIS_CA, DURABILITY, API_TOKENS,
+// PUBLIC_URL, MODE and LOG_LEVEL; secrets also as *_FILE. It reports every fault
+// at once.
+func ConfigFromEnv(lookup env.Lookup) (Config, error) {
+	r := env.NewReader(lookup)
+	c := Config{
+		Addr: r.Addr("QUOTES_ADDR", ":8081"), AdminAddr: r.Addr("QUOTES_ADMIN_ADDR", "127.0.0.1:9103"),
+		NATS: natsstream.ConfigFromEnv(r, "quotes"), Redis: redisquote.ConfigFromEnv(r),
+		Durability: r.Enum("DURABILITY", natsstream.DurabilityServer, natsstream.DurabilityServer, natsstream.DurabilityRelaxed),
+		MonitorURL: r.String("NATS_MONITOR_URL", ""),
+		TokensFile: r.SecretFile("API_TOKENS"),
+		PublicURL:  strings.TrimRight(r.String("PUBLIC_URL", "http://127.0.0.1:8081"), "/"),
+		Mode:       r.Enum("MODE", event.ModeTest, event.ModeTest, event.ModeLive),
+		LogLevel:   r.Enum("LOG_LEVEL", "info", logging.Levels...),
+	}
+	var err error
+	if c.Tokens, err = ParseTokens(r.Secret("API_TOKENS").Reveal()); err != nil {
+		r.Fault("API_TOKENS", "%w", err)
+	}
+	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
+		r.Fault("PUBLIC_URL", "%q is not an address such as https://quotes.example.com", c.PublicURL)
+	}
+	return c, r.Err()
+}
+
+func (c Config) withDefaults() Config {
+	if c.FollowEvery <= 0 {
+		c.FollowEvery = 5 * time.Second
+	}
+	if c.Mode == "" {
+		c.Mode = event.ModeTest
+	}
+	if c.Account == "" {
+		c.Account = event.Platform
+	}
+	if c.Generation == "" {
+		c.Generation = "g1"
+	}
+	if c.Now == nil {
+		c.Now = time.Now //nolint:forbidigo // the default of the one clock
+	}
+	if c.Random == nil {
+		c.Random = rand.Reader
+	}
+	return c
+}

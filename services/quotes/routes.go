@@ -1,0 +1,66 @@
+package quotes
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"quittance.internal/libs/platform/httpserve"
+)
+
+// route is one line of the API's table.
+type route struct {
+	method, path string
+	handle       handler
+	access       access
+}
+
+// access is who may use a route.
+type access int
+
+const (
+	public access = iota // no token: the page of a quote
+	reader               // any token
+	writer               // a token that may give commands
+)
+
+// table is every route of the service beside the probes.
+func (s *Service) table() []route {
+	return []route{
+		{http.MethodPost, "/v1/quotes", s.createQuote, writer},
+		{http.MethodGet, "/v1/quotes", s.listQuotes, reader},
+		{http.MethodGet, "/v1/quotes/{id}", s.showQuote, reader},
+		{http.MethodPatch, "/v1/quotes/{id}", s.editQuote, writer},
+		{http.MethodPost, "/v1/quotes/{id}/publish", s.publishQuote, writer},
+		{http.MethodPost, "/v1/quotes/{id}/recall", s.recallQuote, writer},
+		{http.MethodGet, "/v1/quotes/{id}/card", s.showCard, reader},
+		{http.MethodGet, "/q/{token}", s.showPage, public},
+	}
+}
+
+// routes is the public handler. Every path answers every method, so that a wrong
+// one gets a problem document with the right ones in Allow.
+func (s *Service) routes() http.Handler {
+	mux := http.NewServeMux()
+	httpserve.Probes(mux, s.Ready)
+	allowed := map[string][]string{}
+	for _, r := range s.table() {
+		mux.Handle(r.method+" "+r.path, s.serve(r.path, r.access, r.handle))
+		allowed[r.path] = append(allowed[r.path], r.method)
+	}
+	for path, methods := range allowed {
+		if slices.Contains(methods, http.MethodGet) {
+			methods = append(methods, http.MethodHead)
+		}
+		slices.Sort(methods)
+		allow := strings.Join(methods, ", ")
+		mux.Handle(path, s.serve(path, public, func(w http.ResponseWriter, c *call) error {
+			w.Header().Set("Allow", allow)
+			return refuse(http.StatusMethodNotAllowed, "method-not-allowed", c.Method+" is not possible here; use "+allow+".")
+		}))
+	}
+	mux.Handle("/", s.serve("other", public, func(http.ResponseWriter, *call) error {
+		return refuse(http.StatusNotFound, "not-found", "There is nothing at this address.")
+	}))
+	return mux
+}

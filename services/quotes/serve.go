@@ -1,0 +1,153 @@
+package quotes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/domain/event"
+)
+
+const (
+	// requestTimeout bounds everything one request waits for: NATS and Redis.
+	requestTimeout = 10 * time.Second
+	// maxBody bounds a body, in bytes. A hundred long lines fit three times over,
+	// and the event they become fits NATS's limit of 1 MiB.
+	maxBody = 128 << 10
+)
+
+// call is one request: who calls, and what its log line says. PathValue and the
+// rest are the request's own.
+type call struct {
+	*http.Request
+	token Token
+	// quoteID is logged; for the page it is what its token led to.
+	quoteID string
+	// trace is the W3C trace context that events of this call carry on.
+	trace string
+	// result is what became of a command, for the log and the metrics: created,
+	// edited, published, recalled, unchanged; empty for reads.
+	result string
+}
+
+// handler answers a call, or returns the error that becomes its problem
+// document; then it has written nothing.
+type handler func(w http.ResponseWriter, c *call) error
+
+// serve wraps a handler with everything that is the same for all: the token, the
+// limits, the problem document, one log line and the metrics.
+func (s *Service) serve(pattern string, who access, handle handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun := s.cfg.Now()
+		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+		defer cancel()
+		c := &call{Request: r.WithContext(ctx), quoteID: r.PathValue("id"), trace: s.traceOf(r)}
+		c.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		answer := &statusWriter{ResponseWriter: w}
+
+		err := s.authorize(answer, c, who)
+		if err == nil {
+			err = s.guarded(handle, answer, c)
+		}
+		var p *problem
+		if err != nil {
+			p = problemOf(err)
+			if answer.status == 0 {
+				p.write(answer)
+			}
+		}
+		s.report(c, pattern, answer.status, s.cfg.Now().Sub(begun), p)
+	})
+}
+
+// authorize finds the caller's token. Unknown and missing ones get the same 401.
+func (s *Service) authorize(w http.ResponseWriter, c *call, who access) error {
+	if who == public {
+		return nil
+	}
+	scheme, presented, _ := strings.Cut(c.Header.Get("Authorization"), " ")
+	token, ok := s.tokens.find(strings.TrimSpace(presented))
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="quittance"`)
+		return refuse(http.StatusUnauthorized, "unauthorized", "Send a valid token: Authorization: Bearer <token>.")
+	}
+	c.token = token
+	if who == writer && !token.mayWrite() {
+		return refuse(http.StatusForbidden, "forbidden", "A token of the role "+token.Role+" may read only.")
+	}
+	// An id that no quote can have is not looked for: it must not reach a subject.
+	if c.quoteID != "" && !event.ValidToken(c.quoteID) {
+		return errNotFound
+	}
+	return nil
+}
+
+// guarded turns a panic into an error, so that it is logged like any other.
+func (s *Service) guarded(handle handler, w http.ResponseWriter, c *call) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return handle(w, c)
+}
+
+// report writes the one log line of the call and counts it. No body, no token,
+// no personal data.
+func (s *Service) report(c *call, pattern string, status int, took time.Duration, p *problem) {
+	s.metrics.request(c.Method, pattern, status, took)
+	fields := []zap.Field{
+		zap.String("method", c.Method), zap.String("route", pattern), zap.Int("status", status), zap.Duration("took", took),
+		zap.String("trace_id", traceID(c.trace)),
+	}
+	for _, f := range []struct{ name, value string }{
+		{"quote_id", c.quoteID}, {"token_name", c.token.Name}, {"seller", c.token.Seller}, {"result", c.result},
+	} {
+		if event.ValidToken(f.value) || f.name == "token_name" && f.value != "" {
+			fields = append(fields, zap.String(f.name, f.value))
+		}
+	}
+	if p == nil {
+		s.log.Info("request", fields...)
+		return
+	}
+	codes := make([]string, 0, len(p.Reasons))
+	for _, reason := range p.Reasons {
+		codes = append(codes, reason.Code)
+	}
+	fields = append(fields, zap.String("problem", p.Kind), zap.Strings("reasons", codes), zap.Error(p.cause))
+	switch {
+	case errors.Is(p, context.Canceled):
+		s.log.Info("request given up by the caller", fields...)
+	case status >= http.StatusInternalServerError:
+		s.log.Error("request", fields...)
+	default:
+		s.log.Info("request", fields...)
+	}
+}
+
+// statusWriter remembers the status that was written; 0 while none was.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}

@@ -1,0 +1,130 @@
+// Package quotes is the service that sellers and their customers talk to: the
+// API of quotes, the card on the deal record, and the page of a quote.
+//
+// A command (create, edit, publish, recall) is decided by package quote from the
+// quote's own events in the log, and stored there with optimistic concurrency:
+// the log is the truth, and a caller reads his own writes at once. Payment
+// status and lists come from Redis, which payments alone writes. The service
+// keeps nothing itself, so that any number of instances may run.
+//
+// It does not know Stripe, sends no mail and decides nothing about payments.
+// Only cmd/quotes and allinone start it.
+package quotes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/httpserve"
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/redisquote"
+)
+
+// Service is a running quotes service.
+type Service struct {
+	cfg     Config
+	log     *zap.Logger
+	tokens  *tokens
+	metrics *metrics
+
+	nc     *nats.Conn
+	stream *natsstream.Log
+	redis  redis.UniversalClient
+	reader *redisquote.Reader
+	public *httpserve.Server
+	admin  *httpserve.Server
+}
+
+// New connects to NATS and Redis, checks that the log keeps what is entrusted to
+// it, and binds both addresses.
+func New(ctx context.Context, cfg Config, log *zap.Logger) (*Service, error) {
+	s := &Service{cfg: cfg.withDefaults(), log: log, tokens: newTokens(cfg.Tokens)}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *Service) open(ctx context.Context) (err error) {
+	if err := natsstream.CheckDurability(ctx, s.cfg.Durability, s.cfg.MonitorURL); err != nil {
+		return err
+	}
+	if s.nc, err = natsstream.Connect(ctx, s.cfg.NATS, s.log); err != nil {
+		return err
+	}
+	if s.stream, err = natsstream.NewLog(s.nc); err != nil {
+		return err
+	}
+	if err := natsstream.Check(ctx, s.stream.JetStream(), event.StreamQuotes); err != nil {
+		return err
+	}
+	if s.redis, err = redisquote.Open(ctx, s.cfg.Redis); err != nil {
+		return err
+	}
+	s.reader = redisquote.NewReader(s.redis, redisquote.NewKeys(s.cfg.Generation))
+
+	reg := httpserve.NewRegistry()
+	s.metrics = newMetrics(reg)
+	s.public, err = httpserve.Listen(ctx, httpserve.Config{Addr: s.cfg.Addr, Handler: s.routes()})
+	if err != nil {
+		return err
+	}
+	s.admin, err = httpserve.Listen(ctx, httpserve.Config{Addr: s.cfg.AdminAddr, Handler: httpserve.Admin(reg, s.Ready)})
+	return err
+}
+
+// Addr is where the API and the pages are.
+func (s *Service) Addr() net.Addr { return s.public.Addr() }
+
+// AdminAddr is where probes and metrics are.
+func (s *Service) AdminAddr() net.Addr { return s.admin.Addr() }
+
+// Ready reports why the service cannot do all of its work, or nil. It has the
+// time of its context.
+func (s *Service) Ready(ctx context.Context) error {
+	if err := natsstream.Ready(s.nc); err != nil {
+		return err
+	}
+	if err := s.redis.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	return nil
+}
+
+// Run serves until ctx ends; then the requests in hand get their answer. It
+// closes what New opened.
+func (s *Service) Run(ctx context.Context) error {
+	s.log.Info("quotes started", zap.Stringer("addr", s.Addr()), zap.Stringer("admin_addr", s.AdminAddr()),
+		zap.String("mode", s.cfg.Mode), zap.String("public_url", s.cfg.PublicURL), zap.Int("tokens", s.tokens.count()),
+		zap.String("durability", s.cfg.Durability))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.public.Serve(ctx) })
+	group.Go(func() error { return s.admin.Serve(ctx) })
+	group.Go(func() error { s.tokens.follow(ctx, s.cfg.TokensFile, s.cfg.FollowEvery, s.log); return nil })
+	err := group.Wait()
+	return errors.Join(err, s.close())
+}
+
+func (s *Service) close() error {
+	var err error
+	for _, server := range []*httpserve.Server{s.public, s.admin} {
+		if server != nil {
+			err = errors.Join(err, server.Close())
+		}
+	}
+	if s.redis != nil {
+		err = errors.Join(err, s.redis.Close())
+	}
+	if s.nc != nil {
+		s.nc.Close()
+	}
+	return err
+}

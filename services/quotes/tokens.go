@@ -1,0 +1,174 @@
+package quotes
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/env"
+)
+
+// The roles of a token. Every role may read; RoleSeller and RoleAdmin may also
+// write. RoleOperator is for the operator's tools.
+const (
+	RoleSeller   = "seller"
+	RoleViewer   = "viewer"
+	RoleOperator = "operator"
+	RoleAdmin    = "admin"
+)
+
+// DefaultSeller is the seller of a token that names none.
+const DefaultSeller = "main"
+
+// weakToken is the length below which a token is worth a warning.
+const weakToken = 20
+
+// Token is one entry of API_TOKENS: who calls, what he may do, and for which
+// seller. The token itself is kept as its hash only.
+type Token struct {
+	Name, Role, Seller string
+	hash               [sha256.Size]byte
+	weak               bool
+}
+
+// mayWrite reports whether the token may give commands.
+func (t Token) mayWrite() bool { return t.Role == RoleSeller || t.Role == RoleAdmin }
+
+// ParseTokens reads "name:role[@seller]:token,…". It returns every fault at once
+// and never quotes a token in one.
+func ParseTokens(s string) ([]Token, error) {
+	var list []Token
+	var faults []error
+	for i, entry := range strings.Split(s, ",") {
+		entry = strings.TrimSpace(entry)
+		if entry == "" {
+			continue
+		}
+		t, err := parseToken(entry)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("entry %d: %w", i+1, err))
+			continue
+		}
+		for _, other := range list {
+			if other.Name == t.Name {
+				faults = append(faults, fmt.Errorf("entry %d: the name %s is given twice", i+1, t.Name))
+			}
+			if other.hash == t.hash {
+				faults = append(faults, fmt.Errorf("entry %d: has the token of %s", i+1, other.Name))
+			}
+		}
+		list = append(list, t)
+	}
+	if len(list) == 0 && len(faults) == 0 {
+		faults = append(faults, errors.New("is required: name:role[@seller]:token, separated by commas"))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+func parseToken(entry string) (Token, error) {
+	parts := strings.SplitN(entry, ":", 3)
+	if len(parts) != 3 {
+		return Token{}, errors.New("is not of the form name:role[@seller]:token")
+	}
+	role, seller, named := strings.Cut(parts[1], "@")
+	if !named {
+		seller = DefaultSeller
+	}
+	secret := parts[2]
+	switch {
+	case parts[0] == "" || len(parts[0]) > 64:
+		return Token{}, errors.New("the name is empty or longer than 64 bytes")
+	case !slices.Contains([]string{RoleSeller, RoleViewer, RoleOperator, RoleAdmin}, role):
+		return Token{}, fmt.Errorf("the role of %s is none of seller, viewer, operator, admin", parts[0])
+	case !event.ValidToken(seller):
+		return Token{}, fmt.Errorf("the seller of %s is not made of letters, digits and _", parts[0])
+	case secret == "" || strings.ContainsAny(secret, " \t\r\n"):
+		return Token{}, fmt.Errorf("the token of %s is empty or has spaces in it", parts[0])
+	}
+	return Token{Name: parts[0], Role: role, Seller: seller, hash: sha256.Sum256([]byte(secret)), weak: len(secret) < weakToken}, nil
+}
+
+// tokens holds the tokens in force; safe for concurrent use.
+type tokens struct{ list atomic.Pointer[[]Token] }
+
+func newTokens(list []Token) *tokens {
+	t := &tokens{}
+	t.list.Store(&list)
+	return t
+}
+
+func (t *tokens) count() int { return len(*t.list.Load()) }
+
+// find looks a presented token up. It compares hashes in constant time, with
+// every entry, so that the time says neither how much of one nor which matched.
+func (t *tokens) find(presented string) (Token, bool) {
+	hash := sha256.Sum256([]byte(presented))
+	var found Token
+	matched := 0
+	for _, candidate := range *t.list.Load() {
+		if same := subtle.ConstantTimeCompare(hash[:], candidate.hash[:]); same == 1 {
+			found, matched = candidate, 1
+		}
+	}
+	return found, matched == 1
+}
+
+// follow reads the file every so often until ctx ends, so that tokens change
+// without a restart. What cannot be used is logged and the tokens in force stay.
+func (t *tokens) follow(ctx context.Context, path string, every time.Duration, log *zap.Logger) {
+	for _, token := range *t.list.Load() {
+		if token.weak {
+			log.Warn("api token is short enough to be guessed", zap.String("token_name", token.Name))
+		}
+	}
+	if path == "" {
+		return
+	}
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	last, fault := "", ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		secret, err := env.ReadSecretFile(path)
+		if err == nil && secret.Reveal() == last {
+			continue
+		}
+		if err == nil {
+			last = secret.Reveal()
+			err = t.replace(last, log)
+		}
+		if err != nil && err.Error() != fault {
+			fault = err.Error()
+			log.Error("api tokens cannot be used, the old ones stay", zap.Error(err))
+		}
+	}
+}
+
+func (t *tokens) replace(content string, log *zap.Logger) error {
+	list, err := ParseTokens(content)
+	if err != nil {
+		return fmt.Errorf("read API_TOKENS_FILE: %w", err)
+	}
+	if slices.Equal(list, *t.list.Load()) {
+		return nil
+	}
+	t.list.Store(&list)
+	log.Info("api tokens changed", zap.Int("tokens", len(list)))
+	return nil
+}
