@@ -1,0 +1,42 @@
+package proof_test
+
+import (
+	"testing"
+	"time"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/services/operator/scenario"
+)
+
+// R60, R62: two thousand quotes, their bursts shuffled together and a third of the events doubled, through real
+// processes: every status is the pure fold's, every paid revision has one quote.paid in the stream, and one mail.
+func TestTwoThousandShuffledQuotesEndAsTheRulesDemand(t *testing.T) {
+	w := newWorld(t, builtWith{"ingress": "", "payments": "", "notifier": "", "quotes": ""})
+	const count = 2000
+	var quotes []published
+	var events []scenario.Event
+	want := map[string]scenario.Expectation{}
+	for i := range count {
+		all := scenario.All()
+		s := all[i%len(all)]
+		q := w.publish(i+1, s.Name == "subscription")
+		b := w.burst(s.Name, q, int64(i))
+		quotes, want[q.ID] = append(quotes, q), b.Expect
+		events = append(events, b.Events...)
+	}
+	w.deliver(shuffled(events, 11), 16, 5*time.Minute)
+	w.settleAndCheck(quotes, 3*time.Minute)
+	for _, q := range quotes {
+		p, err := w.reader().Payment(t.Context(), event.Platform, q.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Status != want[q.ID].Status {
+			t.Errorf("status of %s is %s %v, want %s", q.ID, p.Status, p.Flags, want[q.ID].Status)
+		}
+		if mails := len(w.mail.to(q.Owner)); mails != want[q.ID].Mails {
+			t.Errorf("%d mails for %s, want %d", mails, q.ID, want[q.ID].Mails)
+		}
+	}
+	t.Logf("%d quotes, %d events in the log", count, len(w.scan(event.StreamStripe)))
+}

@@ -1,0 +1,109 @@
+package proof_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/platform/env"
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/natsstream/natstest"
+	"quittance.internal/libs/platform/redisquote"
+	"quittance.internal/libs/platform/redisquote/redistest"
+	"quittance.internal/services/operator/scenario"
+	"quittance.internal/services/payments"
+)
+
+// The same histories give the same facts, status and digest on redis-server, on miniredis, and in the pure fold.
+func TestRedisMiniredisAndThePureFoldAgree(t *testing.T) {
+	mini := miniredis.RunT(t)
+	for name, url := range map[string]string{"redis-server": redistest.Start(t).URL, "miniredis": "redis://" + mini.Addr() + "/0"} {
+		t.Run(name, func(t *testing.T) {
+			srv := natstest.Start(t)
+			log := srv.Log("test")
+			writeHistories(t, log, 48)
+			cfg := payments.Config{
+				NATS: srv.Config("payments"), Redis: redisquote.Config{URL: env.NewSecret(url)}, Addr: "127.0.0.1:0", Mode: event.ModeTest,
+				Batch: 16, ParkedFor: time.Hour, Version: "test", Now: time.Now,
+			}
+			service, err := payments.New(t.Context(), cfg, zap.NewNop())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- service.Run(ctx) }()
+			defer func() {
+				cancel()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			}()
+			opts, err := redis.ParseURL(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			client := redis.NewClient(opts)
+			defer client.Close()
+			w := &world{tb: t, nats: srv, log: log, cache: client, acked: map[string][]string{}}
+			w.settledPayments(time.Minute)
+			facts := pureFold(t, w.scan(event.StreamQuotes), w.scan(event.StreamStripe))
+			if len(facts) != 48 {
+				t.Fatalf("the pure fold knows %d quotes, want 48", len(facts))
+			}
+			for p, f := range facts {
+				w.checkProjection(p, f, t.Errorf)
+			}
+			w.checkPaidFacts(w.scan(event.StreamQuotes), facts, t.Errorf)
+		})
+	}
+}
+
+// writeHistories writes published quotes and their shuffled bursts straight into the log.
+func writeHistories(t *testing.T, log *natsstream.Log, count int) {
+	t.Helper()
+	var events []scenario.Event
+	all := scenario.All()
+	for i := range count {
+		s := all[i%len(all)]
+		id := fmt.Sprintf("q_%d", i)
+		at := time.Unix(1_760_000_000, 0).UTC()
+		subject := event.QuoteSubject{Event: "published", Seller: "main", Quote: id, N: "1"}
+		envelope, err := event.New(subject, event.SourceQuotes, at, event.Published{
+			Seller: "main", QuoteID: id, Revision: 1, Version: 1, Amount: 1000, Currency: "eur", Account: event.Platform, Mode: event.ModeTest,
+			PublishedAt: at, URLToken: id, Document: quote.Document{Deal: quote.Deal{ID: "d"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := log.Fact(t.Context(), natsstream.Message{Subject: subject.String(), ID: envelope.ID, Data: envelope.Encode()}); err != nil {
+			t.Fatal(err)
+		}
+		target := scenario.Target{
+			Quote: id, Seller: "main", Revision: 1, Title: "x", Amount: 1000, Currency: "eur",
+			CustomerName: "Jan", CustomerEmail: "customer@buyer.example",
+		}
+		if s.Name == "subscription" {
+			target.Interval, target.IntervalCount = "month", 1
+		}
+		version := []scenario.Version{scenario.V20231016, scenario.Basil}[i/len(all)%2]
+		b, err := s.Run(target, int64(i), at.Add(time.Minute), version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, b.Events...)
+	}
+	for _, e := range shuffled(events, 5) {
+		subject := event.StripeSubject{Mode: event.ModeTest, Account: event.Platform, EventID: e.ID, Type: e.Type}
+		if _, err := log.Fact(t.Context(), natsstream.Message{Subject: subject.String(), ID: e.ID, Data: e.Body}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
