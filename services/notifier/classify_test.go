@@ -27,7 +27,10 @@ func testMail(t testing.TB) *mail.Msg {
 // The measurements of reliability.md §3.1, made again on every run: what go-mail 0.8.1 reports of a real conversation,
 // whether the server took the mail, and what we make of it. R64
 func TestOutcomesOfRealConversations(t *testing.T) {
-	quick := func(r *notifier.Relay) { r.SendTimeout = 300 * time.Millisecond; r.DialTimeout = 300 * time.Millisecond }
+	quick := func(r *notifier.Relay) {
+		r.SendTimeout = 300 * time.Millisecond
+		r.DialTimeout = 300 * time.Millisecond
+	}
 	for _, tt := range []struct {
 		name     string
 		script   script

@@ -25,6 +25,10 @@ const (
 	drainFor = 12 * time.Second
 	// panicsBeforeDead is how often a message may panic before it is set aside.
 	panicsBeforeDead = 3
+	// A pull request asks for one message and is renewed after pullExpiry. A server that lost it (restart, new leader,
+	// reset of the durable) is found out by two missing heartbeats; by the library's defaults that would take 30 s.
+	pullExpiry    = 15 * time.Second
+	pullHeartbeat = 3 * time.Second
 	// lagEvery is how often the consumer's backlog is read.
 	lagEvery = 5 * time.Second
 )
@@ -76,7 +80,7 @@ func outlive(ctx context.Context) (hand context.Context, release func()) {
 
 // work takes one message after the other until ctx ends; hand is the context of the message in hand.
 func (c *consumer) work(ctx, hand context.Context) error {
-	messages, err := c.durable.Messages(jetstream.PullMaxMessages(1))
+	messages, err := c.durable.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
 	if err != nil {
 		return fmt.Errorf("take from consumer %s: %w", natsstream.DurableNotifier, err)
 	}

@@ -254,3 +254,6 @@ func (s Sender) SendReceipt(ctx context.Context, paid event.Paid, sequence uint6
 	}
 	return e, 0, err
 }
+
+// Trouble is the wait after the attempt-th failure of NATS or SMTP.
+func Trouble(attempt uint64) time.Duration { return trouble.After(attempt) }

@@ -26,7 +26,7 @@ type smtpFake struct {
 	accepted []accepted
 	conns    map[net.Conn]bool
 	dialled  int
-	verbs    []string
+	maxOpen  int
 }
 
 // accepted is one mail that the server took.
@@ -53,6 +53,8 @@ type script struct {
 	readPause time.Duration
 	// once forgets the script after it has bitten once.
 	once bool
+	// only restricts the script to mails for this recipient, from RCPT on.
+	only string
 	// extensions are announced after EHLO.
 	extensions []string
 }
@@ -95,6 +97,7 @@ func (f *smtpFake) serve() {
 		f.mu.Lock()
 		f.conns[c] = true
 		f.dialled++
+		f.maxOpen = max(f.maxOpen, len(f.conns))
 		f.mu.Unlock()
 		f.wg.Go(func() {
 			defer func() {
@@ -148,16 +151,25 @@ func (f *smtpFake) open() int {
 	return len(f.conns)
 }
 
-// step carries one step of the script out. It reports whether the conversation goes on.
-func (f *smtpFake) step(c net.Conn, name, good string) bool {
+// scriptFor is the script that holds for a mail to that recipient.
+func (f *smtpFake) scriptFor(to string) script {
 	f.mu.Lock()
-	s := f.script
+	defer f.mu.Unlock()
+	if f.script.only != "" && f.script.only != to {
+		return script{}
+	}
+	return f.script
+}
+
+// step carries one step of the script out. It reports whether the conversation goes on.
+func (f *smtpFake) step(c net.Conn, name, good, to string) bool {
+	s := f.scriptFor(to)
+	f.mu.Lock()
 	line, refused := s.reply[name]
 	bites := refused || s.drop == name || s.dropAfter == name || s.hang == name || s.delay[name] > 0
 	if bites && s.once {
 		f.script = script{}
 	}
-	f.verbs = append(f.verbs, name)
 	f.mu.Unlock()
 	if !refused {
 		line = good
@@ -192,7 +204,7 @@ func (f *smtpFake) step(c net.Conn, name, good string) bool {
 
 func (f *smtpFake) converse(c net.Conn) {
 	in := bufio.NewReader(c)
-	if !f.step(c, "banner", "220 fake ESMTP") {
+	if !f.step(c, "banner", "220 fake ESMTP", "") {
 		return
 	}
 	var from, to string
@@ -217,13 +229,13 @@ func (f *smtpFake) converse(c net.Conn) {
 		case "QUIT":
 			good = "221 bye"
 		}
-		if !f.step(c, verb, good) {
+		if !f.step(c, verb, good, to) {
 			return
 		}
 		if verb == "QUIT" {
 			return
 		}
-		if verb == "DATA" && f.refused("DATA") == "" {
+		if verb == "DATA" && f.scriptFor(to).reply["DATA"] == "" {
 			if !f.data(c, in, from, to) {
 				return
 			}
@@ -249,19 +261,11 @@ func (f *smtpFake) hello() string {
 	return b.String()
 }
 
-func (f *smtpFake) refused(step string) string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.script.reply[step]
-}
-
 // data reads a mail up to the final dot and accepts it unless the script refuses.
 func (f *smtpFake) data(c net.Conn, in *bufio.Reader, from, to string) bool {
 	var data bytes.Buffer
-	f.mu.Lock()
-	pause := f.script.readPause
-	dropsInData := f.script.drop == "data"
-	f.mu.Unlock()
+	s := f.scriptFor(to)
+	pause, dropsInData := s.readPause, s.drop == "data"
 	for {
 		line, err := in.ReadString('\n')
 		if err != nil {
@@ -278,13 +282,13 @@ func (f *smtpFake) data(c net.Conn, in *bufio.Reader, from, to string) bool {
 		}
 		data.WriteString(strings.TrimPrefix(line, "."))
 	}
-	refusal := f.refused("dot")
+	refusal := f.scriptFor(to).reply["dot"]
 	if refusal == "" || strings.HasPrefix(refusal, "2") {
 		f.mu.Lock()
 		f.accepted = append(f.accepted, accepted{from: from, to: to, data: data.Bytes()})
 		f.mu.Unlock()
 	}
-	return f.step(c, "dot", "250 2.0.0 ok queued as Q1 for owner@seller.example")
+	return f.step(c, "dot", "250 2.0.0 ok queued as Q1 for owner@seller.example", to)
 }
 
 func between(s string) string {

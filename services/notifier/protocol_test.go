@@ -1,0 +1,499 @@
+package notifier_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/natsstream/natstest"
+	"quittance.internal/services/notifier"
+)
+
+// errDied is what a crash at a step of the protocol panics with.
+var errDied = errors.New("died")
+
+// crash counts the steps of one process's life and ends it at one of them.
+type crash struct {
+	at, step int
+}
+
+func (c *crash) point() {
+	if c.step++; c.step == c.at {
+		panic(errDied)
+	}
+}
+
+// mortalShelf is a ledger's store whose user dies before or after a write.
+type mortalShelf struct {
+	notifier.Shelf
+
+	crash *crash
+}
+
+func (s mortalShelf) Write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	s.crash.point()
+	next, err := s.Shelf.Write(ctx, key, value, revision)
+	s.crash.point()
+	return next, err
+}
+
+// settings are a notifier's for protocol tests: real lease and waits, on a clock that the test moves.
+func settings(c *clock, policy notifier.Policy) notifier.Config {
+	n := new(atomic.Int64)
+	return notifier.Config{
+		From: testFrom, Ambiguous: policy, Now: c.Now, NewOwner: func() string { return fmt.Sprint("owner-", n.Add(1)) },
+		Relay: notifier.Relay{SendTimeout: 5 * time.Second, DialTimeout: 5 * time.Second},
+	}
+}
+
+// bringOut repeats the protocol as JetStream would until the mail has come to its end, moving the clock over the waits.
+func bringOut(t testing.TB, c *clock, s notifier.Sender, r notifier.Receipt) notifier.Entry {
+	t.Helper()
+	for range 1000 {
+		e, wait, err := s.SendReceipt(t.Context(), r.Paid, 7)
+		if err == nil && wait == 0 {
+			return e
+		}
+		c.add(max(wait, time.Second))
+	}
+	t.Fatal("the mail does not come to an end")
+	return notifier.Entry{}
+}
+
+// dieOnce runs the protocol until the process dies or the mail is done; it reports whether it died.
+func dieOnce(t testing.TB, c *clock, s notifier.Sender, r notifier.Receipt) (died bool) {
+	t.Helper()
+	defer func() {
+		if p := recover(); p != nil && p != errDied { //nolint:errorlint // the very value
+			panic(p)
+		} else if p != nil {
+			died = true
+		}
+	}()
+	bringOut(t, c, s, r)
+	return false
+}
+
+// Row 4 of the fault matrix, and I6: a process that dies before or after any write of the ledger, or before or after the
+// 250, and dies again at any step of its second life. R61 R34
+func TestADeathAtAnyStepNeverBreaksTheBoundOnMails(t *testing.T) {
+	log := natstest.Start(t).Log("a")
+	shelf, err := notifier.OpenShelf(t.Context(), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs, none, twice, parked := 0, 0, 0, 0
+	for _, policy := range []notifier.Policy{notifier.PolicyResend, notifier.PolicyPark} {
+		first := 0
+		for died := true; died; {
+			first++
+			for second, diedAgain := 0, true; diedAgain; {
+				second++
+				runs++
+				r := paidQuote(runs)
+				store(t, log, publishedMessage(t, r))
+				f := newSMTPFake(t, script{})
+				c := newClock()
+				died = dieOnce(t, c, mortal(c, policy, log, shelf, f.relay(t), first), r)
+				c.add(time.Second)
+				diedAgain = dieOnce(t, c, mortal(c, policy, log, shelf, f.relay(t), second), r) && died
+				e := bringOut(t, c, mortal(c, policy, log, shelf, f.relay(t), 0), r)
+				mails := f.mails()
+				checkI6(t, e, mails)
+				if policy == notifier.PolicyPark && len(mails) > 1 {
+					t.Errorf("%d mails under park", len(mails))
+				}
+				switch {
+				case len(mails) == 0:
+					none++
+				case len(mails) == 2:
+					twice++
+				}
+				if e.State == notifier.StateParked {
+					parked++
+				}
+				if t.Failed() {
+					t.Fatalf("policy %s, death at step %d, then at step %d", policy, first, second)
+				}
+				f.stop()
+			}
+		}
+	}
+	t.Logf("%d lives with up to two deaths: %d without a mail (parked), %d with two (one resend), %d parked", runs, none, twice, parked)
+	if runs < 60 || twice == 0 || parked == 0 {
+		t.Errorf("%d runs, %d doubled, %d parked: the test does not reach the window it is about", runs, twice, parked)
+	}
+}
+
+// mortal makes a notifier that dies at that step; 0 is never.
+func mortal(c *clock, policy notifier.Policy, log notifier.LogReader, shelf notifier.Shelf, relay notifier.Relay, at int) notifier.Sender {
+	life := &crash{at: at}
+	dial := notifier.Wrap(relay, func(send func() (string, error)) (string, error) {
+		life.point()
+		reply, err := send()
+		life.point()
+		return reply, err
+	})
+	return notifier.NewSender(settings(c, policy), log, mortalShelf{shelf, life}, dial)
+}
+
+// stand is a notifier over real stores and a fake server.
+type stand struct {
+	clock  *clock
+	log    *natsstream.Log
+	shelf  notifier.Shelf
+	smtp   *smtpFake
+	sender notifier.Sender
+}
+
+func newStand(t *testing.T, policy notifier.Policy, s script) stand {
+	t.Helper()
+	log := natstest.Start(t).Log("a")
+	shelf, err := notifier.OpenShelf(t.Context(), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, c := newSMTPFake(t, s), newClock()
+	relay := f.relay(t)
+	return stand{clock: c, log: log, shelf: shelf, smtp: f, sender: notifier.NewSender(settings(c, policy), log, shelf, relay.Dial)}
+}
+
+// Row 32: the connection is lost after the final dot. G11
+func TestAnUnansweredMailIsSentOnceMoreAfterTheWaitWithTheSameBytes(t *testing.T) {
+	w := newStand(t, notifier.PolicyResend, script{drop: "dot", once: true})
+	r := paidQuote(1)
+	store(t, w.log, publishedMessage(t, r))
+	e, wait, err := w.sender.SendReceipt(t.Context(), r.Paid, 7)
+	if e.State != notifier.StateAmbiguous || wait != 15*time.Minute || err != nil || e.Ambiguous != 1 {
+		t.Fatalf("SendReceipt = %+v, %v, %v, want ambiguous for 15 min", e, wait, err)
+	}
+	// Whatever is redelivered in the meantime sends nothing.
+	for range 3 {
+		w.clock.add(4 * time.Minute)
+		if e, wait, err = w.sender.SendReceipt(t.Context(), r.Paid, 7); wait == 0 || err != nil {
+			t.Fatalf("SendReceipt before its time = %+v, %v, %v, want a wait", e, wait, err)
+		}
+	}
+	if n := len(w.smtp.mails()); n != 1 {
+		t.Fatalf("%d mails before the resend is due, want 1", n)
+	}
+	e = bringOut(t, w.clock, w.sender, r)
+	mails := w.smtp.mails()
+	checkI6(t, e, mails)
+	if len(mails) != 2 || e.State != notifier.StateSent || e.Resends != 1 || e.Attempts != 2 {
+		t.Errorf("%d mails, entry %+v, want exactly one resend", len(mails), e)
+	}
+}
+
+func TestASecondUnansweredAttemptIsForAnOperator(t *testing.T) {
+	w := newStand(t, notifier.PolicyResend, script{drop: "dot"})
+	r := paidQuote(1)
+	store(t, w.log, publishedMessage(t, r))
+	e := bringOut(t, w.clock, w.sender, r)
+	checkI6(t, e, w.smtp.mails())
+	if e.State != notifier.StateParked || e.Resends != 1 || e.Ambiguous != 2 || e.Reason == "" || len(w.smtp.mails()) != 2 {
+		t.Errorf("%d mails, entry %+v, want it parked after one resend", len(w.smtp.mails()), e)
+	}
+}
+
+func TestUnderParkAnUnansweredMailIsNotSentAgain(t *testing.T) {
+	w := newStand(t, notifier.PolicyPark, script{drop: "dot", once: true})
+	r := paidQuote(1)
+	store(t, w.log, publishedMessage(t, r))
+	e := bringOut(t, w.clock, w.sender, r)
+	w.clock.add(24 * time.Hour)
+	if again := bringOut(t, w.clock, w.sender, r); again != e || e.State != notifier.StateParked || e.Resends != 0 {
+		t.Errorf("entry %+v, later %+v, want it parked and left alone", e, again)
+	}
+	if n := len(w.smtp.mails()); n != 1 {
+		t.Errorf("%d mails, want 1", n)
+	}
+}
+
+// The resend must repeat the bytes. Where they would differ, because settings or build changed, it is an operator's.
+func TestAMailWithOtherBytesIsNeverTheResend(t *testing.T) {
+	w := newStand(t, notifier.PolicyResend, script{drop: "dot", once: true})
+	r := paidQuote(1)
+	store(t, w.log, publishedMessage(t, r))
+	if _, _, err := w.sender.SendReceipt(t.Context(), r.Paid, 7); err != nil {
+		t.Fatal(err)
+	}
+	changed := settings(w.clock, notifier.PolicyResend)
+	changed.From.Name = "Renamed"
+	relay := w.smtp.relay(t)
+	e := bringOut(t, w.clock, notifier.NewSender(changed, w.log, w.shelf, relay.Dial), r)
+	if e.State != notifier.StateParked || e.Reason == "" || len(w.smtp.mails()) != 1 {
+		t.Errorf("%d mails, entry %+v, want it parked", len(w.smtp.mails()), e)
+	}
+}
+
+// A refund that becomes known between the attempts does not change the words of the mail.
+func TestWhatIsSaidOfRefundsIsFixedByTheFirstClaim(t *testing.T) {
+	w := newStand(t, notifier.PolicyResend, script{drop: "dot", once: true})
+	r := paidQuote(1)
+	store(t, w.log, publishedMessage(t, r))
+	if _, _, err := w.sender.SendReceipt(t.Context(), r.Paid, 7); err != nil {
+		t.Fatal(err)
+	}
+	store(t, w.log, refundMessage(t, r, "pi_1", 2, true))
+	e := bringOut(t, w.clock, w.sender, r)
+	checkI6(t, e, w.smtp.mails())
+	if len(w.smtp.mails()) != 2 || e.Refund != "" {
+		t.Errorf("%d mails, entry %+v, want two without the refund", len(w.smtp.mails()), e)
+	}
+}
+
+// R64
+func TestRefusalsForGoodAreVisibleAndFinal(t *testing.T) {
+	for _, verb := range []string{"MAIL", "RCPT", "DATA", "dot"} {
+		t.Run(verb, func(t *testing.T) {
+			w := newStand(t, notifier.PolicyResend, script{reply: map[string]string{verb: "550 5.7.1 <owner@seller.example> refused"}})
+			r := paidQuote(1)
+			store(t, w.log, publishedMessage(t, r))
+			e, wait, err := w.sender.SendReceipt(t.Context(), r.Paid, 7)
+			if e.State != notifier.StateRejected || wait != 0 || err != nil || e.Code != 550 || e.Attempts != 1 || len(w.smtp.mails()) != 0 {
+				t.Errorf("SendReceipt = %+v, %v, %v, want rejected at once", e, wait, err)
+			}
+			if e.Reply == "" || e.Reply != notifier.MaskAddresses(e.Reply) {
+				t.Errorf("reply %q, want the server's words without addresses", e.Reply)
+			}
+		})
+	}
+}
+
+func TestAMailPutOffIsTriedForThreeDaysAndThenRejected(t *testing.T) {
+	for _, verb := range []string{"MAIL", "RCPT", "DATA", "dot"} {
+		t.Run(verb, func(t *testing.T) {
+			w := newStand(t, notifier.PolicyResend, script{reply: map[string]string{verb: "451 4.7.1 come back later"}})
+			r := paidQuote(1)
+			store(t, w.log, publishedMessage(t, r))
+			began := w.clock.Now()
+			e, wait, err := w.sender.SendReceipt(t.Context(), r.Paid, 7)
+			if wait != 5*time.Minute || err != nil || e.Code != 451 {
+				t.Errorf("SendReceipt = %+v, %v, %v, want the next attempt in 5 min", e, wait, err)
+			}
+			e = bringOut(t, w.clock, w.sender, r)
+			if took := w.clock.Now().Sub(began); e.State != notifier.StateRejected || took < 72*time.Hour || took > 74*time.Hour || e.Ambiguous != 0 {
+				t.Errorf("after %v: %+v, want rejected after three days", took, e)
+			}
+			if e.Attempts < 50 || e.Attempts > 100 {
+				t.Errorf("%d attempts in three days, want about one an hour", e.Attempts)
+			}
+		})
+	}
+}
+
+func TestGreylistingIsSatOut(t *testing.T) {
+	w := newStand(t, notifier.PolicyResend, script{reply: map[string]string{"RCPT": "451 4.7.1 greylisted"}, once: true})
+	r := paidQuote(1)
+	store(t, w.log, publishedMessage(t, r))
+	e := bringOut(t, w.clock, w.sender, r)
+	if e.State != notifier.StateSent || e.Attempts != 2 || len(w.smtp.mails()) != 1 || e.Ambiguous != 0 {
+		t.Errorf("%d mails, entry %+v, want one by the second attempt", len(w.smtp.mails()), e)
+	}
+}
+
+// A kept connection that died in the meantime costs no attempt: nothing of the mail was said.
+func TestAStaleConnectionIsReplacedWithinTheAttempt(t *testing.T) {
+	w := newStand(t, notifier.PolicyResend, script{})
+	for n := range 3 {
+		r := paidQuote(n)
+		store(t, w.log, publishedMessage(t, r))
+		e, wait, err := w.sender.SendReceipt(t.Context(), r.Paid, 7)
+		if e.State != notifier.StateSent || wait != 0 || err != nil || e.Attempts != 1 {
+			t.Fatalf("mail %d: %+v, %v, %v, want it sent by the first attempt", n, e, wait, err)
+		}
+		w.smtp.cutAll()
+		eventually(t, func() bool { return w.smtp.open() == 0 }, "the connection is cut")
+	}
+	w.smtp.set(script{reply: map[string]string{"MAIL": "421 4.3.0 too many mails on this connection"}, once: true})
+	r := paidQuote(4)
+	store(t, w.log, publishedMessage(t, r))
+	if e, wait, err := w.sender.SendReceipt(t.Context(), r.Paid, 7); e.State != notifier.StateClaimed || wait == 0 || err != nil {
+		t.Errorf("421 on a new connection: %+v, %v, %v, want it put off", e, wait, err)
+	}
+}
+
+// Row 6: an owner of the lease that stood still loses it, and a mail of its that was accepted all the same is not sent
+// again if that becomes known in time.
+func TestAnOwnerThatStoodStillLosesItsLease(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		// wakes is how long the first owner stands still after it wrote "sending".
+		wakes time.Duration
+		mails int
+		state notifier.State
+	}{
+		{"before the resend is due", 20 * time.Minute, 1, notifier.StateSent},
+		{"after the resend", 40 * time.Minute, 2, notifier.StateSent},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newStand(t, notifier.PolicyResend, script{})
+			r := paidQuote(1)
+			store(t, w.log, publishedMessage(t, r))
+			standing, wake := make(chan struct{}), make(chan struct{})
+			slow := notifier.NewSender(settings(w.clock, notifier.PolicyResend), w.log, w.shelf, notifier.Wrap(w.smtp.relay(t),
+				func(send func() (string, error)) (string, error) {
+					close(standing)
+					<-wake
+					return send()
+				}))
+			var wg sync.WaitGroup
+			var own notifier.Entry
+			wg.Go(func() { own, _, _ = slow.SendReceipt(t.Context(), r.Paid, 7) })
+			<-standing
+			other := settings(w.clock, notifier.PolicyResend)
+			other.AmbiguousAfter, other.NewOwner = 30*time.Minute, func() string { return "other" }
+			relay := w.smtp.relay(t)
+			second := notifier.NewSender(other, w.log, w.shelf, relay.Dial)
+			for passed := time.Duration(0); passed < tt.wakes; passed += time.Minute {
+				if _, _, err := second.SendReceipt(t.Context(), r.Paid, 7); err != nil {
+					t.Fatal(err)
+				}
+				w.clock.add(time.Minute)
+			}
+			close(wake)
+			wg.Wait()
+			e := bringOut(t, w.clock, second, r)
+			checkI6(t, e, w.smtp.mails())
+			if len(w.smtp.mails()) != tt.mails || e.State != tt.state || own.State != tt.state {
+				t.Errorf("%d mails, entry %+v (first owner saw %s), want %d and %s", len(w.smtp.mails()), e, own.State, tt.mails, tt.state)
+			}
+		})
+	}
+}
+
+// A write whose answer is lost, or that is answered as a conflict with itself, was made all the same.
+func TestALostAnswerOfTheLedgerIsNoSecondMail(t *testing.T) {
+	for name, answer := range map[string]error{"timeout": context.DeadlineExceeded, "conflict with itself": notifier.ErrTaken} {
+		t.Run(name, func(t *testing.T) {
+			w := newStand(t, notifier.PolicyResend, script{})
+			r := paidQuote(1)
+			store(t, w.log, publishedMessage(t, r))
+			relay := w.smtp.relay(t)
+			s := notifier.NewSender(settings(w.clock, notifier.PolicyResend), w.log, deafShelf{w.shelf, answer}, relay.Dial)
+			e, wait, err := s.SendReceipt(t.Context(), r.Paid, 7)
+			if e.State != notifier.StateSent || wait != 0 || err != nil || e.Ambiguous != 0 || len(w.smtp.mails()) != 1 {
+				t.Errorf("SendReceipt = %+v, %v, %v with %d mails, want one mail, sent", e, wait, err, len(w.smtp.mails()))
+			}
+		})
+	}
+}
+
+// deafShelf stores, and never hears the answer.
+type deafShelf struct {
+	notifier.Shelf
+
+	answer error
+}
+
+func (s deafShelf) Write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	if _, err := s.Shelf.Write(ctx, key, value, revision); err != nil {
+		return 0, err
+	}
+	return 0, s.answer
+}
+
+// Eight notifiers, each given every quote at once.
+func TestRacingNotifiersSendOneMailEach(t *testing.T) {
+	w := newStand(t, notifier.PolicyResend, script{})
+	const quotes, racers = 40, 8
+	for n := range quotes {
+		store(t, w.log, publishedMessage(t, paidQuote(n)))
+	}
+	relay := w.smtp.relay(t)
+	var wg sync.WaitGroup
+	for racer := range racers {
+		wg.Go(func() {
+			cfg := settings(w.clock, notifier.PolicyResend)
+			cfg.NewOwner = func() string { return fmt.Sprintf("racer-%d-%p", racer, new(int64)) }
+			s := notifier.NewSender(cfg, w.log, w.shelf, relay.Dial)
+			for n := range quotes {
+				_, _, _ = s.SendReceipt(t.Context(), paidQuote(n).Paid, 7)
+			}
+		})
+	}
+	wg.Wait()
+	mails := map[string]int{}
+	for _, m := range w.smtp.mails() {
+		mails[string(m.data)]++
+	}
+	for n := range quotes {
+		if e := entryOf(t, w.shelf, paidQuote(n).Key); e.State != notifier.StateSent || e.Attempts != 1 || e.Ambiguous != 0 {
+			t.Errorf("quote %d: %+v, want sent by one attempt", n, e)
+		}
+	}
+	if len(mails) != quotes || len(w.smtp.mails()) != quotes {
+		t.Errorf("%d mails, %d different, want %d of each", len(w.smtp.mails()), len(mails), quotes)
+	}
+}
+
+// Rows 32 and 33: a server that is away, or takes a byte now and then, costs the mail nothing but time.
+func TestAServerThatIsAwayOrTricklesNeverMakesAMailAmbiguousBeforeItsData(t *testing.T) {
+	w := newStand(t, notifier.PolicyResend, script{})
+	r := paidQuote(1)
+	store(t, w.log, publishedMessage(t, r))
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay := w.smtp.relay(t)
+	relay.Port = dead.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // a TCP listener
+	if err := dead.Close(); err != nil {
+		t.Fatal(err)
+	}
+	away := notifier.NewSender(settings(w.clock, notifier.PolicyResend), w.log, w.shelf, relay.Dial)
+	e, _, err := away.SendReceipt(t.Context(), r.Paid, 7)
+	if err == nil || e.State != notifier.StateClaimed || !e.LeaseUntil.IsZero() || e.Attempts != 0 {
+		t.Errorf("SendReceipt to nobody = %+v, %v, want the claim given back", e, err)
+	}
+	w.smtp.set(script{bytewise: 50 * time.Millisecond})
+	slow := w.smtp.relay(t)
+	cfg := settings(w.clock, notifier.PolicyResend)
+	cfg.Relay.SendTimeout = 200 * time.Millisecond
+	trickle := notifier.NewSender(cfg, w.log, w.shelf, slow.Dial)
+	began := time.Now()
+	e, _, err = trickle.SendReceipt(t.Context(), r.Paid, 7)
+	if err == nil || e.State != notifier.StateClaimed || e.Attempts != 1 || time.Since(began) > 4*time.Second {
+		t.Errorf("SendReceipt to a trickle = %+v, %v after %v, want it given back at the deadline", e, err, time.Since(began))
+	}
+	w.smtp.set(script{})
+	if e = bringOut(t, w.clock, w.sender, r); e.State != notifier.StateSent || e.Ambiguous != 0 || len(w.smtp.mails()) != 1 {
+		t.Errorf("%d mails, entry %+v, want one", len(w.smtp.mails()), e)
+	}
+}
+
+// The same owner, standing still before "sending": its compare-and-set fails, and it sends nothing at all.
+func TestAnOwnerThatStoodStillBeforeSendingSendsNothing(t *testing.T) {
+	w := newStand(t, notifier.PolicyResend, script{})
+	r := paidQuote(1)
+	store(t, w.log, publishedMessage(t, r))
+	relay := w.smtp.relay(t)
+	standing, wake := make(chan struct{}), make(chan struct{})
+	slow := notifier.NewSender(settings(w.clock, notifier.PolicyResend), w.log, w.shelf, func(ctx context.Context) (notifier.Courier, error) {
+		close(standing)
+		<-wake
+		return relay.Dial(ctx)
+	})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, _, err := slow.SendReceipt(t.Context(), r.Paid, 7); !errors.Is(err, notifier.ErrTaken) {
+			t.Errorf("SendReceipt without the lease = %v, want ErrTaken", err)
+		}
+	})
+	<-standing
+	cfg := settings(w.clock, notifier.PolicyResend)
+	cfg.NewOwner = func() string { return "other" }
+	e := bringOut(t, w.clock, notifier.NewSender(cfg, w.log, w.shelf, relay.Dial), r)
+	close(wake)
+	wg.Wait()
+	if checkI6(t, e, w.smtp.mails()); e.State != notifier.StateSent || e.Ambiguous != 0 || e.Owner != "" {
+		t.Errorf("entry %+v, want sent without doubt", e)
+	}
+}

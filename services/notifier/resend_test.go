@@ -1,0 +1,141 @@
+package notifier_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/services/notifier"
+)
+
+func ask(t *testing.T, nc *nats.Conn, body any) notifier.ResendAnswer {
+	t.Helper()
+	b, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := nc.Request(notifier.SubjectResend, b, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer notifier.ResendAnswer
+	if err := json.Unmarshal(msg.Data, &answer); err != nil {
+		t.Fatal(err)
+	}
+	return answer
+}
+
+func please(n int) notifier.ResendRequest {
+	r := paidQuote(n)
+	return notifier.ResendRequest{Seller: r.Paid.Seller, Quote: r.Paid.QuoteID, Revision: r.Paid.Revision, Reason: "mailbox was full"}
+}
+
+// R64 R68: only an operator's explicit wish sends a mail again, and each wish has a ledger entry of its own.
+func TestAnOperatorSendsARejectedMailAgain(t *testing.T) {
+	h := newHouse(t, script{reply: map[string]string{"RCPT": "552 5.2.2 mailbox full"}})
+	h.start(h.config())
+	h.pay(0, 1)
+	h.settled(0, 1, notifier.StateRejected)
+	nc := h.nats.Conn("operator")
+	answer := ask(t, nc, please(0))
+	if answer.Entry == nil || answer.Entry.State != notifier.StateRejected || answer.Key != "main.q_0.2.paid.1" || answer.Error != "" {
+		t.Fatalf("resend into the full mailbox = %+v, want rejected again", answer)
+	}
+	h.smtp.set(script{})
+	for n, key := range []string{"main.q_0.2.paid.2", "main.q_0.2.paid.3"} {
+		answer = ask(t, nc, please(0))
+		if answer.Entry == nil || answer.Entry.State != notifier.StateSent || answer.Key != key || len(h.smtp.mails()) != n+1 {
+			t.Fatalf("resend = %+v with %d mails, want %s sent", answer, len(h.smtp.mails()), key)
+		}
+	}
+	if e := h.entry(0); e.State != notifier.StateRejected {
+		t.Errorf("the first mail's entry became %s, want it as it was", e.State)
+	}
+	a, b := h.smtp.mails()[0].data, h.smtp.mails()[1].data
+	if string(a) == string(b) {
+		t.Error("two resends by hand share their Message-ID: a mailbox could take them for one")
+	}
+	h.quiet()
+}
+
+func TestAResendWithoutAnAnswerIsParkedAndCanBeAskedForAgain(t *testing.T) {
+	h := newHouse(t, script{})
+	h.start(h.config())
+	h.pay(0, 1)
+	h.settled(0, 1, notifier.StateSent)
+	h.smtp.set(script{drop: "dot", once: true})
+	nc := h.nats.Conn("operator")
+	if answer := ask(t, nc, please(0)); answer.Entry == nil || answer.Entry.State != notifier.StateParked || answer.Entry.Ambiguous != 1 {
+		t.Errorf("unanswered resend = %+v, want it parked", answer)
+	}
+	if answer := ask(t, nc, please(0)); answer.Entry == nil || answer.Entry.State != notifier.StateSent || !strings.HasSuffix(answer.Key, ".2") {
+		t.Errorf("next resend = %+v, want it sent", answer)
+	}
+}
+
+// A resend that was put off stays where it is, and the next request goes on with it.
+func TestAResendThatIsPutOffGoesOnWithTheNextRequest(t *testing.T) {
+	h := newHouse(t, script{})
+	h.start(h.config())
+	h.pay(0, 1)
+	h.settled(0, 1, notifier.StateSent)
+	h.smtp.set(script{reply: map[string]string{"RCPT": "451 4.7.1 later"}, once: true})
+	nc := h.nats.Conn("operator")
+	first := ask(t, nc, please(0))
+	if first.Entry == nil || first.Entry.State != notifier.StateClaimed || first.Error == "" {
+		t.Fatalf("resend put off = %+v, want claimed and why", first)
+	}
+	eventually(t, func() bool {
+		answer := ask(t, nc, please(0))
+		return answer.Key == first.Key && answer.Entry != nil && answer.Entry.State == notifier.StateSent
+	}, "the same resend is sent")
+	if n := len(h.smtp.mails()); n != 2 {
+		t.Errorf("%d mails, want the first and one resend", n)
+	}
+}
+
+func TestResendsThatMakeNoSenseAreRefused(t *testing.T) {
+	h := newHouse(t, script{hang: "dot"})
+	cfg := h.config()
+	cfg.Lease, cfg.Relay.SendTimeout = 30*time.Second, 20*time.Second
+	h.start(cfg)
+	h.pay(0, 1)
+	eventually(t, func() bool { return h.entry(0).State == notifier.StateSending }, "the mail is being sent")
+	nc := h.nats.Conn("operator")
+	for name, tt := range map[string]struct {
+		request any
+		want    string
+	}{
+		"under way":   {please(0), "under way"},
+		"unknown":     {please(7), "no such message"},
+		"wildcard":    {notifier.ResendRequest{Seller: "*", Quote: "q_0", Revision: 2, Reason: "x"}, "request needs"},
+		"no reason":   {notifier.ResendRequest{Seller: "main", Quote: "q_0", Revision: 2}, "request needs"},
+		"no revision": {notifier.ResendRequest{Seller: "main", Quote: "q_0", Reason: "x"}, "request needs"},
+		"not JSON":    {"text", "not JSON"},
+	} {
+		if answer := ask(t, nc, tt.request); !strings.Contains(answer.Error, tt.want) || answer.Entry != nil {
+			t.Errorf("%s: %+v, want the refusal %q", name, answer, tt.want)
+		}
+	}
+	h.smtp.set(script{})
+	h.smtp.cutAll()
+}
+
+// A quote.paid that was never tried is not an operator's business yet.
+func TestAMailThatWasNotTriedIsNotResent(t *testing.T) {
+	h := newHouse(t, script{})
+	h.start(h.config())
+	r := paidQuote(0)
+	store(t, h.log, paidMessage(t, r)) // without the published revision it cannot be tried
+	eventually(t, func() bool {
+		_, err := h.log.Read(t.Context(), event.StreamQuotes, "quote.paid.main.q_0.2")
+		return err == nil
+	}, "the fact is there")
+	if answer := ask(t, h.nats.Conn("operator"), please(0)); !strings.Contains(answer.Error, "not been tried") {
+		t.Errorf("resend = %+v, want a refusal", answer)
+	}
+}
