@@ -6,6 +6,8 @@ import (
 	"quittance.internal/libs/platform/env"
 )
 
+const clientEnvFile = "client.env"
+
 // clientEnv is the content of DATA_DIR/client.env: what quotectl, and a shell that reads the file, need in order to talk to
 // this system. It holds secrets; the file is for its owner alone.
 func (c Config) clientEnv(kept keptSecrets) []byte {

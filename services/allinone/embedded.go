@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -52,13 +53,44 @@ func startNATS(dir, addr, monitor string, passwords map[string]string, log *zap.
 	if err != nil {
 		return nil, fmt.Errorf("make NATS server: %w", err)
 	}
-	srv.SetLoggerV2(natsLog{log.Named("nats")}, false, false, false)
+	said := &natsLog{log: log.Named("nats")}
+	srv.SetLoggerV2(said, false, false, false)
 	srv.Start()
-	if !srv.ReadyForConnections(natsReadyTimeout) || !srv.JetStreamEnabled() {
+	deadline := time.After(natsReadyTimeout)
+	for !srv.ReadyForConnections(100 * time.Millisecond) {
+		select {
+		case <-deadline:
+			err = fmt.Errorf("start NATS server: not ready after %s", natsReadyTimeout)
+		default:
+			err = said.fatal()
+		}
+		if err != nil {
+			srv.Shutdown()
+			return nil, err
+		}
+	}
+	if !srv.JetStreamEnabled() {
 		srv.Shutdown()
-		return nil, errors.New("start NATS server: not ready; its reason is in the log above")
+		return nil, errors.New("start NATS server: no JetStream")
 	}
 	return srv, nil
+}
+
+// watchNATS returns when ctx ends, or when the server or its JetStream has: a full or broken disk takes it down, and then
+// nothing that is acknowledged would be kept.
+func watchNATS(ctx context.Context, srv *server.Server) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if !srv.Running() || !srv.JetStreamEnabled() {
+			return errors.New("the server has shut JetStream down; its reason is in the log")
+		}
+	}
 }
 
 func passwordLines(passwords map[string]string) string {
@@ -79,21 +111,49 @@ func hostPort(addr string) (host string, port int, err error) {
 }
 
 // natsLog passes what the server says on to zap. What it calls a notice is of no interest to a developer.
-type natsLog struct{ log *zap.Logger }
+type natsLog struct {
+	log *zap.Logger
 
-func (l natsLog) Noticef(format string, v ...any) { l.say(l.log.Debug, format, v) }
-func (l natsLog) Warnf(format string, v ...any) {
-	if text := fmt.Sprintf(format, v...); !slices.ContainsFunc(expectedWarnings, func(s string) bool { return strings.Contains(text, s) }) {
+	mu    sync.Mutex
+	cause error
+}
+
+// Noticef, Warnf, Fatalf, Errorf, Debugf and Tracef make it the server's Logger.
+func (l *natsLog) Noticef(format string, v ...any) { l.say(l.log.Debug, format, v) }
+
+// Warnf is described at Noticef.
+func (l *natsLog) Warnf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	if !slices.ContainsFunc(expectedWarnings, func(s string) bool { return strings.Contains(text, s) }) {
 		l.log.Warn("nats server", zap.String("text", text))
 	}
 }
-func (l natsLog) Fatalf(format string, v ...any) { l.say(l.log.Error, format, v) }
-func (l natsLog) Errorf(format string, v ...any) { l.say(l.log.Error, format, v) }
-func (l natsLog) Debugf(format string, v ...any) { l.say(l.log.Debug, format, v) }
-func (l natsLog) Tracef(format string, v ...any) { l.say(l.log.Debug, format, v) }
 
-func (l natsLog) say(at func(string, ...zap.Field), format string, v []any) {
+// Fatalf is called for what the server cannot go on from; as a program it would end there.
+func (l *natsLog) Fatalf(format string, v ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cause = fmt.Errorf("start NATS server: "+format, v...)
+}
+
+// Errorf is described at Noticef.
+func (l *natsLog) Errorf(format string, v ...any) { l.say(l.log.Error, format, v) }
+
+// Debugf is described at Noticef.
+func (l *natsLog) Debugf(format string, v ...any) { l.say(l.log.Debug, format, v) }
+
+// Tracef is described at Noticef.
+func (l *natsLog) Tracef(format string, v ...any) { l.say(l.log.Debug, format, v) }
+
+func (l *natsLog) say(at func(string, ...zap.Field), format string, v []any) {
 	at("nats server", zap.String("text", fmt.Sprintf(format, v...)))
+}
+
+// fatal returns what the server could not go on from, or nil.
+func (l *natsLog) fatal() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cause
 }
 
 // expectedWarnings are true and meant: the passwords are random, live in a folder of mode 0700 and open a loopback port.
@@ -131,7 +191,8 @@ func declare(ctx context.Context, lookup env.Lookup, log *zap.Logger) error {
 	if err := r.Err(); err != nil {
 		return fmt.Errorf("declare streams: %w", err)
 	}
-	nc, err := natsstream.Connect(ctx, cfg, log)
+	// This connection is closed at once and on purpose, which is no warning.
+	nc, err := natsstream.Connect(ctx, cfg, log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel)))
 	if err != nil {
 		return fmt.Errorf("declare streams: %w", err)
 	}

@@ -1,0 +1,381 @@
+package allinone_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+
+	"quittance.internal/services/allinone"
+	"quittance.internal/services/operator"
+)
+
+// addressVariables are all that move an address.
+var addressVariables = []string{
+	"NATS_ADDR", "NATS_MONITOR_ADDR", "REDIS_ADDR", "MAILBOX_SMTP_ADDR", "MAILBOX_ADDR", "INGRESS_ADDR", "INGRESS_ADMIN_ADDR",
+	"PAYMENTS_ADDR", "NOTIFIER_ADDR", "QUOTES_ADDR", "QUOTES_ADMIN_ADDR",
+}
+
+// settings are the environment of a system of the test's own: any free port, a folder of its own, and what set says.
+func settings(t *testing.T, dir string, set map[string]string) map[string]string {
+	t.Helper()
+	values := map[string]string{"DATA_DIR": dir}
+	for _, name := range addressVariables {
+		values[name] = "127.0.0.1:0"
+	}
+	maps.Copy(values, set)
+	return values
+}
+
+func lookup(values map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) { v, ok := values[name]; return v, ok }
+}
+
+func config(t *testing.T, values map[string]string) allinone.Config {
+	t.Helper()
+	cfg, err := allinone.ConfigFromEnv(lookup(values))
+	if err != nil {
+		t.Fatalf("ConfigFromEnv: %v", err)
+	}
+	return cfg
+}
+
+// system is a running all-in-one.
+type system struct {
+	*allinone.Service
+	t    *testing.T
+	stop func() error
+}
+
+// start starts it and waits until the tour is printed, which is when everything is ready.
+func start(t *testing.T, values map[string]string) system {
+	t.Helper()
+	cfg := config(t, values)
+	out := &screen{}
+	cfg.Out = out
+	// The system outlives the test's own context by its drain.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	s, err := allinone.New(ctx, cfg, zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)))
+	if err != nil {
+		cancel()
+		t.Fatalf("New: %v", err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	stop := sync.OnceValue(func() error { cancel(); return <-done })
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	eventually(t, "the tour is printed", func() bool { return strings.Contains(out.String(), "Ctrl-C stops it") })
+	return system{Service: s, t: t, stop: stop}
+}
+
+// screen is a buffer that two goroutines share.
+type screen struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// quotectl runs the operators' command line as a person would, with the file that the system has written.
+func (s system) quotectl(args ...string) (string, int) {
+	s.t.Helper()
+	var out, faults bytes.Buffer
+	code := operator.Run(s.t.Context(), args, lookup(map[string]string{"QUITTANCE_ENV_FILE": s.ClientEnv()}), &out, &faults)
+	return out.String() + faults.String(), code
+}
+
+func (s system) mustQuotectl(args ...string) string {
+	s.t.Helper()
+	out, code := s.quotectl(args...)
+	if code != 0 {
+		s.t.Fatalf("quotectl %s = %d\n%s", strings.Join(args, " "), code, out)
+	}
+	return out
+}
+
+// clientEnv reads what the system tells its clients.
+func (s system) clientEnv() map[string]string {
+	s.t.Helper()
+	values := map[string]string{}
+	for line := range strings.Lines(readFile(s.t, s.ClientEnv())) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			values[name] = value
+		}
+	}
+	return values
+}
+
+// call speaks the quote API and returns the decoded answer.
+func call(t *testing.T, method, url, token, body string) map[string]any {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer map[string]any
+	if err := json.Unmarshal(b, &answer); err != nil || res.StatusCode >= 300 {
+		t.Fatalf("%s %s = %s\n%s", method, url, res.Status, b)
+	}
+	return answer
+}
+
+// publish makes a quote and publishes it.
+func (s system) publish() string {
+	s.t.Helper()
+	env := s.clientEnv()
+	const document = `{"title":"Roof","deal":{"id":"deal_1","name":"Roof"},"currency":"eur",
+		"line_items":[{"name":"Tiles","quantity":2,"unit_amount":50000}],
+		"owner":{"name":"Ada","email":"ada@seller.example","time_zone":"Europe/Warsaw"},
+		"contact":{"email":"pat@acme.example","first_name":"Pat","last_name":"C","company":"Acme"},
+		"payment":{"stripe":true,"three_d_secure":true}}`
+	quote, ok := call(s.t, http.MethodPost, env["QUOTES_URL"]+"/v1/quotes", env["API_TOKEN"], document)["id"].(string)
+	if !ok {
+		s.t.Fatal("the quote has no id")
+	}
+	call(s.t, http.MethodPost, env["QUOTES_URL"]+"/v1/quotes/"+quote+"/publish", env["API_TOKEN"], "")
+	return quote
+}
+
+func (s system) card(quote string) string {
+	s.t.Helper()
+	env := s.clientEnv()
+	text, _ := call(s.t, http.MethodGet, env["QUOTES_URL"]+"/v1/quotes/"+quote+"/card", env["API_TOKEN"], "")["text"].(string)
+	return text
+}
+
+func (s system) mails() int {
+	s.t.Helper()
+	total, ok := call(s.t, http.MethodGet, s.URL("MAILBOX_ADDR")+"/api/v1/messages", "", "")["total"].(float64)
+	if !ok {
+		s.t.Fatal("the mail catcher does not tell its total")
+	}
+	return int(total)
+}
+
+// R33 R34 R61: a restart loses nothing and mails nobody again, although Redis comes back empty each time.
+func TestRestartKeepsEverythingAndSendsNoSecondMail(t *testing.T) {
+	values := settings(t, filepath.Join(t.TempDir(), "data"), nil)
+	first := start(t, values)
+	quote := first.publish()
+	first.mustQuotectl("simulate", "paid", "--quote", quote, "--seed", "7")
+	card, secrets := first.card(quote), first.clientEnv()
+	if !strings.HasPrefix(card, "Paid: ") || first.mails() != 1 {
+		t.Fatalf("before the restart: card %q, %d mails, want Paid and 1", card, first.mails())
+	}
+	if err := first.stop(); err != nil {
+		t.Fatalf("Run: %v", err)
+	}
+
+	second := start(t, values)
+	for _, name := range []string{"API_TOKEN", "STRIPE_WEBHOOK_SECRETS"} {
+		if got := second.clientEnv()[name]; got != secrets[name] || got == "" {
+			t.Errorf("%s changed with the restart", name)
+		}
+	}
+	eventually(t, "the card is rebuilt from the log", func() bool { return second.card(quote) == card })
+	// Stripe may send everything once more after three days; so does this.
+	second.mustQuotectl("simulate", "paid", "--quote", quote, "--seed", "7")
+	if got := second.mails(); got != 1 {
+		t.Errorf("after the restart: %d mails, want 1", got)
+	}
+	if other := second.publish(); other == quote {
+		t.Errorf("a new quote got the old id %s", quote)
+	}
+}
+
+// What a reader is shown is what runs: the demonstration takes its own tour in a shell, with the real quotectl.
+func TestDemonstrationTakesTheTour(t *testing.T) {
+	ctl := filepath.Join(t.TempDir(), "quotectl")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", ctl, "quittance.internal/services/operator/cmd/quotectl")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build quotectl: %v\n%s", err, out)
+	}
+	cfg := config(t, settings(t, filepath.Join(t.TempDir(), "data"), map[string]string{"DEMO": "once"}))
+	out := &screen{}
+	cfg.Out, cfg.Quotectl = out, ctl
+	s, err := allinone.New(t.Context(), cfg, zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)))
+	if err != nil {
+		t.Fatalf("New: %v", err)
+	}
+	if err := s.Run(t.Context()); err != nil {
+		t.Fatalf("Run: %v\n%s", err, out)
+	}
+	for _, want := range []string{"simulate paid --quote", "Paid: ", "exactly one mail", "The demonstration took"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the demonstration does not show %q:\n%s", want, out)
+		}
+	}
+}
+
+func TestDemonstrationFailsWhenACommandDoes(t *testing.T) {
+	cfg := config(t, settings(t, filepath.Join(t.TempDir(), "data"), map[string]string{"DEMO": "once"}))
+	cfg.Quotectl = "/nonexistent/quotectl"
+	s, err := allinone.New(t.Context(), cfg, zap.NewNop())
+	if err != nil {
+		t.Fatalf("New: %v", err)
+	}
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "stop 2") {
+		t.Errorf("Run = %v, want the stop that failed", err)
+	}
+}
+
+func TestTakenAddressesAreAllNamedAndNothingStarts(t *testing.T) {
+	taken := func() string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		return l.Addr().String()
+	}
+	dir := filepath.Join(t.TempDir(), "data")
+	values := settings(t, dir, map[string]string{"INGRESS_ADDR": taken(), "MAILBOX_ADDR": taken(), "NATS_ADDR": "192.0.2.1:4222"})
+	_, err := allinone.New(t.Context(), config(t, values), zaptest.NewLogger(t))
+	if err == nil {
+		t.Fatal("New started on taken addresses")
+	}
+	for _, want := range []string{"nothing was started", "is taken by another program", "cannot assign"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("New = %v\nwant %q in it", err, want)
+		}
+	}
+	for _, name := range []string{"INGRESS_ADDR", "MAILBOX_ADDR", "NATS_ADDR"} {
+		if !strings.Contains(err.Error(), name+" ") || !strings.Contains(err.Error(), values[name]) {
+			t.Errorf("New = %v\nwant %s and %s in it", err, name, values[name])
+		}
+	}
+	if strings.Contains(err.Error(), "QUOTES_ADDR") {
+		t.Errorf("New names an address that is free: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "nats")); !os.IsNotExist(err) {
+		t.Errorf("the store was made although nothing should have started: %v", err)
+	}
+}
+
+func TestOneAddressForTwoPartsIsNamed(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	_ = l.Close()
+	values := settings(t, t.TempDir(), map[string]string{"INGRESS_ADDR": addr, "QUOTES_ADDR": addr})
+	if _, err := allinone.New(t.Context(), config(t, values), zaptest.NewLogger(t)); err == nil || !strings.Contains(err.Error(), "is also INGRESS_ADDR") {
+		t.Errorf("New = %v, want to hear that both have one address", err)
+	}
+}
+
+func TestTwoInstancesDoNotShareADataDir(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	first := start(t, settings(t, dir, nil))
+	if _, err := allinone.New(t.Context(), config(t, settings(t, dir, nil)), zaptest.NewLogger(t)); err == nil || !strings.Contains(err.Error(), "in use by another instance") {
+		t.Errorf("second New = %v, want a refusal", err)
+	}
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	start(t, settings(t, dir, nil))
+}
+
+func TestWhatIsKeptIsForItsOwnerAlone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := start(t, settings(t, dir, nil))
+	for name, want := range map[string]os.FileMode{"": 0o700, "client.env": 0o600, "secrets.json": 0o600, "lock": 0o600, "mail": 0o700} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); got != want {
+			t.Errorf("mode of %q = %v, want %v", name, got, want)
+		}
+	}
+	env := s.clientEnv()
+	for _, name := range []string{"NATS_URL", "NATS_MONITOR_URL", "REDIS_URL", "QUOTES_URL", "INGRESS_URL", "MAILBOX_URL", "API_TOKEN", "STRIPE_WEBHOOK_SECRETS"} {
+		if env[name] == "" {
+			t.Errorf("client.env lacks %s", name)
+		}
+	}
+	if !strings.HasPrefix(env["STRIPE_WEBHOOK_SECRETS"], "local=whsec_") || !strings.HasPrefix(env["NATS_URL"], "nats://operator:") {
+		t.Errorf("STRIPE_WEBHOOK_SECRETS or NATS_URL is not of the form it should have")
+	}
+	if strings.Contains(env["NATS_URL"], ":0") {
+		t.Errorf("NATS_URL names port 0")
+	}
+}
+
+// The embedded servers are for development: money needs servers that keep what they are given.
+func TestLiveModeRefusesEmbeddedServers(t *testing.T) {
+	_, err := allinone.ConfigFromEnv(lookup(map[string]string{"MODE": "live", "SMTP_URL": "smtp://mail.example:25"}))
+	if err == nil || !strings.Contains(err.Error(), "embedded NATS, Redis are for development: set NATS_URL, REDIS_URL") {
+		t.Errorf("ConfigFromEnv = %v, want a refusal that names NATS_URL and REDIS_URL", err)
+	}
+}
+
+func TestAllFaultsOfTheSettingsAreToldTogether(t *testing.T) {
+	_, err := allinone.ConfigFromEnv(lookup(map[string]string{"QUOTES_ADDR": "eight", "DEMO": "maybe", "LOG_LEVEL": "loud"}))
+	for _, want := range []string{"QUOTES_ADDR", "DEMO", "LOG_LEVEL"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ConfigFromEnv = %v, want %s in it", err, want)
+		}
+	}
+}
+
+// One dies, all stop: a system that has lost its log must not go on answering.
+func TestWholeSystemStopsWhenItsLogDoes(t *testing.T) {
+	cfg := config(t, settings(t, t.TempDir(), nil))
+	s, err := allinone.New(t.Context(), cfg, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Run(t.Context()) }()
+	s.StopNATS()
+	select {
+	case err := <-done:
+		if err == nil || !strings.Contains(err.Error(), "nats ended") {
+			t.Errorf("Run = %v, want the server that ended", err)
+		}
+	case <-time.After(40 * time.Second):
+		t.Fatal("the system goes on without its log")
+	}
+}
