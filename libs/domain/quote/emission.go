@@ -24,9 +24,10 @@ func (v *view) due() []Emission {
 	v.attemptsDue(&all)
 	v.disputesDue(&all)
 	v.duplicatesDue(&all)
-	slices.SortFunc(all, func(a, b Emission) int {
-		return cmp.Or(strings.Compare(a.Event, b.Event), strings.Compare(a.N, b.N))
-	})
+	order := func(a, b Emission) int { return cmp.Or(strings.Compare(a.Event, b.Event), strings.Compare(a.N, b.N)) }
+	slices.SortStableFunc(all, order)
+	// Several charges and refunds tell of one refunded payment.
+	all = slices.CompactFunc(all, func(a, b Emission) bool { return order(a, b) == 0 })
 	return v.paidDue(all)
 }
 
@@ -75,7 +76,7 @@ func (v *view) duplicatesDue(all *[]Emission) {
 				continue
 			}
 			seen.add(p, r)
-			if s := p.earliest(r); s != nil && s.At >= at {
+			if s := p.earliest(r); s != nil && (last == nil || s.At >= at) {
 				last, at = p, s.At
 			}
 		}
@@ -136,8 +137,8 @@ func (v *view) disputesDue(all *[]Emission) {
 		}
 		var since Moment
 		for _, s := range d.Statuses {
-			if !strings.HasPrefix(s.Name, "warning_") && (since == 0 || s.Since < since) {
-				since = s.Since
+			if at := max(s.Since, 1); !strings.HasPrefix(s.Name, "warning_") && (since == 0 || at < since) {
+				since = at
 			}
 		}
 		if p.tell(all, EventDisputed, d.ID, since) {
@@ -151,13 +152,7 @@ func (v *view) disputesDue(all *[]Emission) {
 // else the charge): unlike the group's ids it does not change as more becomes
 // known.
 func (p *payment) refundedDue(v *view, all *[]Emission) {
-	first := len(*all)
 	tell := func(payment string, since Moment) {
-		for i := first; i < len(*all); i++ {
-			if (*all)[i].N == payment {
-				return
-			}
-		}
 		if p.tell(all, EventRefunded, payment, since) {
 			e := &(*all)[len(*all)-1]
 			e.Amount = Money{Amount: p.refunded(), Currency: p.newest().Amount.Currency}

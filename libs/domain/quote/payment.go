@@ -160,7 +160,7 @@ func (p *payment) addDispute(d *DisputeFact) {
 		case s.Name == "won":
 			won, ended = true, true
 		case s.Name == "lost":
-			lostAt, ended = s.Since, true
+			lostAt, ended = max(s.Since, 1), true
 		case s.Name == "charge_refunded" || s.Name == "prevented":
 			ended = true
 		case s.Name == "warning_closed":
