@@ -141,7 +141,7 @@ func (d *decoder) fold(w want, c *Change) {
 		return
 	}
 	if c.Object = d.id(fieldID); c.Object == "" {
-		d.refuse("id of data.object")
+		d.refuse("data.object has no usable id")
 		return
 	}
 	switch w.kind {
