@@ -10,14 +10,14 @@ import (
 	"quittance.internal/services/notifier"
 )
 
-func testMail(t testing.TB) *mail.Msg {
-	t.Helper()
+func testMail(tb testing.TB) *mail.Msg {
+	tb.Helper()
 	m := mail.NewMsg()
 	if err := m.From("quittance@seller.example"); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := m.To("owner@seller.example"); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	m.Subject("Paid")
 	m.SetBodyString(mail.TypeTextPlain, "Paid.\n.\n..dots\n")
@@ -147,12 +147,12 @@ func TestAFailedDialLeavesNoSocketOpen(t *testing.T) {
 }
 
 // eventually polls until cond holds.
-func eventually(t testing.TB, cond func() bool, what string) {
-	t.Helper()
+func eventually(tb testing.TB, cond func() bool, what string) {
+	tb.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for !cond() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %s", what)
+			tb.Fatalf("not within 20 s: %s", what)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}

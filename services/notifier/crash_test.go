@@ -108,7 +108,7 @@ func killOnce(t *testing.T, policy, fault string) (entries []notifier.Entry, sen
 	h.pay(0, 3)
 	doomed := child(fault)
 	err = doomed.Wait()
-	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL { //nolint:errcheck,forcetypeassert // on Unix
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 		t.Fatalf("the notifier ended with %v, want SIGKILL\n%s", err, h.lines)
 	}
 	heir := child("none")

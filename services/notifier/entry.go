@@ -186,7 +186,7 @@ func (r rules) deferred(e Entry, now time.Time, v verdict) Entry {
 	}
 	e = released(e)
 	e.Code, e.Reply = v.code, v.reply
-	e.NotBefore = now.Add(r.retry.After(uint64(max(e.Attempts, 1)))) //nolint:gosec // attempts are small and positive
+	e.NotBefore = now.Add(r.retry.After(uint64(max(e.Attempts, 1))))
 	return e
 }
 

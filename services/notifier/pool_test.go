@@ -127,7 +127,7 @@ func TestNeverMoreConnectionsThanThePoolHasPlaces(t *testing.T) {
 	dial := func(ctx context.Context) (notifier.Courier, error) {
 		most.Store(max(most.Load(), open.Add(1)))
 		c, err := f.dial(ctx)
-		funcs := c.(notifier.CourierFuncs) //nolint:errcheck,forcetypeassert // the fleet's own
+		funcs := c.(notifier.CourierFuncs)
 		funcs.Drop = func() { open.Add(-1) }
 		funcs.Quit = func() { open.Add(-1) }
 		funcs.Send = func(context.Context, *mail.Msg) (string, error) { return "", nil }

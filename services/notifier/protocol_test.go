@@ -53,22 +53,22 @@ func settings(c *clock, policy notifier.Policy) notifier.Config {
 }
 
 // bringOut repeats the protocol as JetStream would until the mail has come to its end, moving the clock over the waits.
-func bringOut(t testing.TB, c *clock, s notifier.Sender, r notifier.Receipt) notifier.Entry {
-	t.Helper()
+func bringOut(tb testing.TB, c *clock, s notifier.Sender, r notifier.Receipt) notifier.Entry {
+	tb.Helper()
 	for range 1000 {
-		e, wait, err := s.SendReceipt(t.Context(), r.Paid, 7)
+		e, wait, err := s.SendReceipt(tb.Context(), r.Paid, 7)
 		if err == nil && wait == 0 {
 			return e
 		}
 		c.add(max(wait, time.Second))
 	}
-	t.Fatal("the mail does not come to an end")
+	tb.Fatal("the mail does not come to an end")
 	return notifier.Entry{}
 }
 
 // dieOnce runs the protocol until the process dies or the mail is done; it reports whether it died.
-func dieOnce(t testing.TB, c *clock, s notifier.Sender, r notifier.Receipt) (died bool) {
-	t.Helper()
+func dieOnce(tb testing.TB, c *clock, s notifier.Sender, r notifier.Receipt) (died bool) {
+	tb.Helper()
 	defer func() {
 		if p := recover(); p != nil && p != errDied { //nolint:errorlint // the very value
 			panic(p)
@@ -76,7 +76,7 @@ func dieOnce(t testing.TB, c *clock, s notifier.Sender, r notifier.Receipt) (die
 			died = true
 		}
 	}()
-	bringOut(t, c, s, r)
+	bringOut(tb, c, s, r)
 	return false
 }
 
@@ -444,7 +444,7 @@ func TestAServerThatIsAwayOrTricklesNeverMakesAMailAmbiguousBeforeItsData(t *tes
 		t.Fatal(err)
 	}
 	relay := w.smtp.relay(t)
-	relay.Port = dead.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // a TCP listener
+	relay.Port = dead.Addr().(*net.TCPAddr).Port
 	if err := dead.Close(); err != nil {
 		t.Fatal(err)
 	}

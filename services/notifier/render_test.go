@@ -2,6 +2,7 @@ package notifier_test
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -180,7 +181,7 @@ func partsOf(t *testing.T, wire []byte) (text, htmlPart string) {
 	reader := multipart.NewReader(msg.Body, params["boundary"])
 	for {
 		p, err := reader.NextRawPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -18,10 +18,11 @@ func ask(t *testing.T, nc *nats.Conn, body any) notifier.ResendAnswer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	msg, err := nc.Request(notifier.SubjectResend, b, 10*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var msg *nats.Msg
+	eventually(t, func() bool { // until the notifier listens
+		msg, err = nc.Request(notifier.SubjectResend, b, 10*time.Second)
+		return err == nil
+	}, "somebody answers")
 	var answer notifier.ResendAnswer
 	if err := json.Unmarshal(msg.Data, &answer); err != nil {
 		t.Fatal(err)

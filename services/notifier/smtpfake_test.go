@@ -60,28 +60,28 @@ type script struct {
 }
 
 // newSMTPFake starts a fake that ends with the test.
-func newSMTPFake(t testing.TB, s script) *smtpFake {
-	t.Helper()
+func newSMTPFake(tb testing.TB, s script) *smtpFake {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	f := &smtpFake{listener: l, script: s, conns: map[net.Conn]bool{}}
 	f.wg.Go(f.serve)
-	t.Cleanup(func() { f.stop(); f.wg.Wait() })
+	tb.Cleanup(func() { f.stop(); f.wg.Wait() })
 	return f
 }
 
 // relay is how to reach it.
-func (f *smtpFake) relay(t testing.TB) notifier.Relay {
-	t.Helper()
+func (f *smtpFake) relay(tb testing.TB) notifier.Relay {
+	tb.Helper()
 	host, port, err := net.SplitHostPort(f.listener.Addr().String())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	n, err := strconv.Atoi(port)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return notifier.Relay{
 		Host: host, Port: n, Encryption: notifier.EncryptionNone, HELO: "client.example", DialTimeout: 5 * time.Second, SendTimeout: 5 * time.Second,
@@ -136,12 +136,6 @@ func (f *smtpFake) mails() []accepted {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]accepted(nil), f.accepted...)
-}
-
-func (f *smtpFake) connections() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.dialled
 }
 
 // open is how many connections are open now.

@@ -44,30 +44,30 @@ func paidQuote(n int) notifier.Receipt {
 	return r
 }
 
-func encode(t testing.TB, name, n string, at time.Time, quote string, data any) natsstream.Message {
-	t.Helper()
+func encode(tb testing.TB, name, n string, at time.Time, quote string, data any) natsstream.Message {
+	tb.Helper()
 	s := event.QuoteSubject{Event: name, Seller: "main", Quote: quote, N: n}
 	e, err := event.New(s, event.SourcePayments, at, data)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return natsstream.Message{Subject: s.String(), ID: e.ID, Data: e.Encode()}
 }
 
-func publishedMessage(t testing.TB, r notifier.Receipt) natsstream.Message {
-	return encode(t, event.NamePublished, strconv.Itoa(r.Published.Revision), r.Published.PublishedAt, r.Published.QuoteID, r.Published)
+func publishedMessage(tb testing.TB, r notifier.Receipt) natsstream.Message {
+	return encode(tb, event.NamePublished, strconv.Itoa(r.Published.Revision), r.Published.PublishedAt, r.Published.QuoteID, r.Published)
 }
 
-func paidMessage(t testing.TB, r notifier.Receipt) natsstream.Message {
-	return encode(t, event.NamePaid, strconv.Itoa(r.Paid.Revision), r.Paid.PaidAt, r.Paid.QuoteID, r.Paid)
+func paidMessage(tb testing.TB, r notifier.Receipt) natsstream.Message {
+	return encode(tb, event.NamePaid, strconv.Itoa(r.Paid.Revision), r.Paid.PaidAt, r.Paid.QuoteID, r.Paid)
 }
 
 // store puts messages on the log.
-func store(t testing.TB, log *natsstream.Log, messages ...natsstream.Message) {
-	t.Helper()
+func store(tb testing.TB, log *natsstream.Log, messages ...natsstream.Message) {
+	tb.Helper()
 	for _, m := range messages {
-		if stored, err := log.Fact(t.Context(), m); err != nil || stored.Taken {
-			t.Fatalf("store %s: %+v, %v", m.Subject, stored, err)
+		if stored, err := log.Fact(tb.Context(), m); err != nil || stored.Taken {
+			tb.Fatalf("store %s: %+v, %v", m.Subject, stored, err)
 		}
 	}
 }
@@ -75,11 +75,11 @@ func store(t testing.TB, log *natsstream.Log, messages ...natsstream.Message) {
 // memoryLog is the log's reading side in memory, for tests in virtual time, where no socket may be.
 type memoryLog struct{ records map[string]natsstream.Record }
 
-func newMemoryLog(t testing.TB, receipts ...notifier.Receipt) memoryLog {
-	t.Helper()
+func newMemoryLog(tb testing.TB, receipts ...notifier.Receipt) memoryLog {
+	tb.Helper()
 	l := memoryLog{records: map[string]natsstream.Record{}}
 	for _, r := range receipts {
-		m := publishedMessage(t, r)
+		m := publishedMessage(tb, r)
 		l.records[m.Subject] = natsstream.Record{Stream: event.StreamQuotes, Subject: m.Subject, Data: m.Data}
 	}
 	return l
@@ -129,50 +129,50 @@ func (s *memoryShelf) Write(_ context.Context, key string, value []byte, revisio
 }
 
 // entryOf reads a ledger entry.
-func entryOf(t testing.TB, s notifier.Shelf, key string) notifier.Entry {
-	t.Helper()
-	b, _, err := s.Read(t.Context(), key)
+func entryOf(tb testing.TB, s notifier.Shelf, key string) notifier.Entry {
+	tb.Helper()
+	b, _, err := s.Read(tb.Context(), key)
 	if errors.Is(err, notifier.ErrNoEntry) {
 		return notifier.Entry{}
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	e, err := notifier.DecodeEntry(b)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return e
 }
 
 // checkI6 is invariant I6 of reliability.md §4.1 for one mail: accepted mails m with 1 <= m <= 1 + resends, m = 1 where no
 // attempt was ambiguous, m = 0 only where the mail is rejected or parked; and all copies are the same bytes.
-func checkI6(t testing.TB, e notifier.Entry, mails []accepted) {
-	t.Helper()
+func checkI6(tb testing.TB, e notifier.Entry, mails []accepted) {
+	tb.Helper()
 	m := len(mails)
 	if e.Resends > 1 || m > 1+e.Resends {
-		t.Errorf("%d mails accepted, %d resends: at most one resend, and one mail more than resends (%+v)", m, e.Resends, e)
+		tb.Errorf("%d mails accepted, %d resends: at most one resend, and one mail more than resends (%+v)", m, e.Resends, e)
 	}
 	if e.State == notifier.StateSent && m == 0 {
-		t.Errorf("the ledger says sent, the server has nothing (%+v)", e)
+		tb.Errorf("the ledger says sent, the server has nothing (%+v)", e)
 	}
 	if e.Ambiguous == 0 && e.State == notifier.StateSent && m != 1 {
-		t.Errorf("%d mails accepted without an ambiguous attempt (%+v)", m, e)
+		tb.Errorf("%d mails accepted without an ambiguous attempt (%+v)", m, e)
 	}
 	if m == 0 && e.State != notifier.StateRejected && e.State != notifier.StateParked {
-		t.Errorf("no mail, and nobody is told: %+v", e)
+		tb.Errorf("no mail, and nobody is told: %+v", e)
 	}
 	for _, mail := range mails {
 		if string(mail.data) != string(mails[0].data) {
-			t.Errorf("a second copy has other bytes:\n%s\n%s", mails[0].data, mail.data)
+			tb.Errorf("a second copy has other bytes:\n%s\n%s", mails[0].data, mail.data)
 		}
 	}
 }
 
 // refundMessage is a quote.refunded of the receipt's quote.
-func refundMessage(t testing.TB, r notifier.Receipt, object string, revision int, full bool) natsstream.Message {
-	t.Helper()
-	return encode(t, event.NameRefunded, object, r.Paid.PaidAt, r.Paid.QuoteID, event.PaymentFact{
+func refundMessage(tb testing.TB, r notifier.Receipt, object string, revision int, full bool) natsstream.Message {
+	tb.Helper()
+	return encode(tb, event.NameRefunded, object, r.Paid.PaidAt, r.Paid.QuoteID, event.PaymentFact{
 		Seller: r.Paid.Seller, QuoteID: r.Paid.QuoteID, Revision: revision, Object: object, Full: full, Amount: 100, Currency: r.Paid.Currency,
 		OccurredAt: r.Paid.PaidAt, Mode: r.Paid.Mode, Account: r.Paid.Account,
 	})
