@@ -159,21 +159,26 @@ func call(t *testing.T, method, url, token, body string) map[string]any {
 	return answer
 }
 
-// publish makes a quote and publishes it.
-func (s system) publish() string {
-	s.t.Helper()
-	env := s.clientEnv()
+// publishQuote makes a quote and publishes it.
+func publishQuote(t *testing.T, api, token string) string {
+	t.Helper()
 	const document = `{"title":"Roof","deal":{"id":"deal_1","name":"Roof"},"currency":"eur",
 		"line_items":[{"name":"Tiles","quantity":2,"unit_amount":50000}],
 		"owner":{"name":"Ada","email":"ada@seller.example","time_zone":"Europe/Warsaw"},
 		"contact":{"email":"pat@acme.example","first_name":"Pat","last_name":"C","company":"Acme"},
 		"payment":{"stripe":true,"three_d_secure":true}}`
-	quote, ok := call(s.t, http.MethodPost, env["QUOTES_URL"]+"/v1/quotes", env["API_TOKEN"], document)["id"].(string)
+	quote, ok := call(t, http.MethodPost, api+"/v1/quotes", token, document)["id"].(string)
 	if !ok {
-		s.t.Fatal("the quote has no id")
+		t.Fatal("the quote has no id")
 	}
-	call(s.t, http.MethodPost, env["QUOTES_URL"]+"/v1/quotes/"+quote+"/publish", env["API_TOKEN"], "")
+	call(t, http.MethodPost, api+"/v1/quotes/"+quote+"/publish", token, "")
 	return quote
+}
+
+func (s system) publish() string {
+	s.t.Helper()
+	env := s.clientEnv()
+	return publishQuote(s.t, env["QUOTES_URL"], env["API_TOKEN"])
 }
 
 func (s system) card(quote string) string {

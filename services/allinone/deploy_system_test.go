@@ -1,0 +1,176 @@
+package allinone_test
+
+import (
+	"context"
+	"maps"
+	"net"
+	"net/http"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"quittance.internal/libs/platform/env"
+	"quittance.internal/services/allinone/mailbox"
+	"quittance.internal/services/ingress"
+	"quittance.internal/services/notifier"
+	"quittance.internal/services/operator"
+	"quittance.internal/services/payments"
+	"quittance.internal/services/quotes"
+)
+
+// deployment is the system of docker-compose.yml without the containers: the same servers' configurations, secrets and
+// users, and each service with the environment that compose gives it. Only addresses differ.
+type deployment struct {
+	t       *testing.T
+	project *types.Project
+	secrets string
+	nats    deployedNATS
+	redis   deployedRedis
+	mail    *mailbox.Service
+	log     *zap.Logger
+	seen    *observer.ObservedLogs
+}
+
+func deploy(t *testing.T) *deployment {
+	t.Helper()
+	secrets := prepareSecrets(t)
+	d := &deployment{t: t, project: loadCompose(t), secrets: secrets, nats: startDeployedNATS(t, secrets), redis: startDeployedRedis(t, secrets)}
+	// Once more, now that the servers' addresses are known: passwords are kept, addresses are written anew.
+	prepareSecrets(t, "SECRETS="+secrets, "NATS="+strings.TrimPrefix(d.nats.srv.ClientURL(), "nats://"), "REDIS="+d.redis.addr)
+	core, seen := observer.New(zapcore.WarnLevel)
+	d.log, d.seen = zap.New(core), seen
+	mail, err := mailbox.New(t.Context(), mailbox.Config{SMTPAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", Dir: t.TempDir()}, d.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.mail = mail
+	return d
+}
+
+// environment is what compose gives a container, with this machine's addresses and paths in the place of the network's.
+func (d *deployment) environment(service string, more map[string]string) map[string]string {
+	d.t.Helper()
+	s := d.project.Services[service]
+	folder := ""
+	for _, v := range s.Volumes {
+		if v.Target == "/run/secrets" {
+			folder = strings.TrimPrefix(v.Source, "secrets-")
+		}
+	}
+	values := map[string]string{"INGRESS_ADMIN_ADDR": "127.0.0.1:0", "QUOTES_ADMIN_ADDR": "127.0.0.1:0"} // defaults: fixed ports
+	for name, v := range s.Environment {
+		switch {
+		case v == nil:
+		case strings.HasSuffix(name, "_FILE"):
+			values[name] = filepath.Join(d.secrets, folder, path.Base(*v))
+		case strings.HasSuffix(name, "_ADDR"):
+			values[name] = "127.0.0.1:0"
+		default:
+			values[name] = strings.NewReplacer("http://nats:8222", "http://"+d.nats.srv.MonitorAddr().String(),
+				"mailpit:1025", d.mail.SMTPAddr().String(), "http://mailpit:8025", "http://"+d.mail.Addr().String()).Replace(*v)
+		}
+	}
+	maps.Copy(values, more)
+	return values
+}
+
+// run starts a service with its own environment until the test ends.
+func run[C any, S interface{ Run(context.Context) error }](
+	d *deployment, name string, read func(env.Lookup) (C, error), build func(context.Context, C, *zap.Logger) (S, error),
+) S {
+	d.t.Helper()
+	cfg, err := read(lookup(d.environment(name, nil)))
+	if err != nil {
+		d.t.Fatalf("settings of %s: %v", name, err)
+	}
+	s, err := build(d.t.Context(), cfg, d.log.Named(name))
+	if err != nil {
+		d.t.Fatalf("start %s: %v", name, err)
+	}
+	d.background(name, s.Run)
+	return s
+}
+
+func (d *deployment) background(name string, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(d.t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	d.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			d.t.Errorf("%s: %v", name, err)
+		}
+	})
+}
+
+// quotectl runs in the environment of the compose service of that name.
+func (d *deployment) quotectl(service string, more map[string]string, args ...string) string {
+	d.t.Helper()
+	var out strings.Builder
+	if code := operator.Run(d.t.Context(), args, lookup(d.environment(service, more)), &out, &out); code != 0 {
+		for _, line := range d.seen.All() {
+			d.t.Logf("%s: %s %v", line.LoggerName, line.Message, line.ContextMap())
+		}
+		d.t.Fatalf("quotectl %s = %d\n%s", strings.Join(args, " "), code, out.String())
+	}
+	return out.String()
+}
+
+// ordinary is what payments says when it meets a Redis for the first time.
+const ordinary = "redis differs from what was known, folding again"
+
+// R73: what docker-compose.yml starts does the product's main job, with every service held to its own NATS and Redis rights
+// and no refusal of either server.
+func TestComposeEnvironmentRunsTheSystem(t *testing.T) {
+	d := deploy(t)
+	d.background("mailbox", d.mail.Run)
+	d.quotectl("declare", nil, "declare")
+	quo := run(d, "quotes", quotes.ConfigFromEnv, quotes.New)
+	pay := run(d, "payments", payments.ConfigFromEnv, payments.New)
+	not := run(d, "notifier", notifier.ConfigFromEnv, notifier.New)
+	ing := run(d, "ingress", ingress.ConfigFromEnv, ingress.New)
+
+	for _, addr := range []net.Addr{ing.AdminAddr(), pay.Addr(), not.Addr(), quo.Addr()} {
+		eventually(t, addr.String()+" is ready", func() bool {
+			res, err := http.Get("http://" + addr.String() + "/readyz")
+			if err != nil {
+				return false
+			}
+			_ = res.Body.Close()
+			return res.StatusCode == http.StatusOK
+		})
+	}
+
+	here := map[string]string{"QUOTES_URL": "http://" + quo.Addr().String(), "INGRESS_URL": "http://" + ing.Addr().String()}
+	token := readFile(t, d.secrets, "operator/api_token")
+	for _, scenario := range []string{"paid", "bank-debit", "refund", "dispute-lost", "duplicate-payment"} {
+		quote := publishQuote(t, here["QUOTES_URL"], token)
+		d.quotectl("quotectl", here, "simulate", scenario, "--quote", quote, "--shuffle", "--duplicate", "1", "--settle", "100ms")
+		if story := d.quotectl("quotectl", here, "explain", quote); !strings.Contains(story, "quote.paid") {
+			t.Errorf("explain after %s does not name quote.paid:\n%s", scenario, story)
+		}
+	}
+	d.quotectl("quotectl", here, "quotes", "list")
+	d.quotectl("quotectl", here, "replay", "STRIPE:1", "--reason", "test of the rights")
+
+	refusals, err := d.redis.client(t, "operator").ACLLog(t.Context(), 10).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range refusals {
+		if r.Username != "default" { // go-redis says hello before it says who it is
+			t.Errorf("Redis refused %s: %s %s (%s)", r.Username, r.Reason, r.Object, r.Context)
+		}
+	}
+	for _, line := range d.seen.All() {
+		if line.Message != ordinary {
+			t.Errorf("%s warned of %q: %v", line.LoggerName, line.Message, line.ContextMap())
+		}
+	}
+}
