@@ -17,10 +17,16 @@ import (
 // every order of arrival. The session's evidence alone makes the quote paid
 // (stripe.md §2.5, row 2), and what was once due must stay due.
 func Derive(account string, f Facts) State {
-	// Room for what nearly every quote has, so that deriving allocates little.
-	var forest [24]int
-	var payments [2]payment
-	v := view{f: &f, account: account, parent: forest[:0], payments: payments[:0]}
+	// Room for what nearly every quote has, in one piece.
+	var room struct {
+		facts    Facts
+		forest   [24]int
+		payments [2]payment
+		view     view
+	}
+	room.facts = f
+	room.view = view{f: &room.facts, account: account, parent: room.forest[:0], payments: room.payments[:0]}
+	v := &room.view
 	v.group()
 
 	s := State{Status: StatusPending}

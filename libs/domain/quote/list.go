@@ -28,16 +28,17 @@ func joinList[T any](j *joiner, a, b []T, order func(a, b *T) int, join func(j *
 			j.changed = true
 			continue
 		}
-		element, inner := joined[at], joiner{}
-		join(&inner, &element, &b[k])
-		if !inner.changed {
+		element, before := joined[at], j.changed
+		j.changed = false
+		join(j, &element, &b[k])
+		if !j.changed {
+			j.changed = before
 			continue
 		}
 		if !own {
 			joined, own = slices.Clone(joined), true
 		}
 		joined[at] = element
-		j.changed = true
 	}
 	return joined
 }

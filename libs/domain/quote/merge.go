@@ -223,8 +223,17 @@ func (j *joiner) invoiceStatus(dst *string, src string) {
 	}
 }
 
+// set joins by union; like joinList it writes to neither set.
 func (j *joiner) set(dst *Set, src Set) {
-	*dst = joinList(j, *dst, src, byText, func(*joiner, *string, *string) {})
+	if len(*dst) == 0 && len(src) > 0 {
+		*dst, j.changed = src, true
+		return
+	}
+	for _, v := range src {
+		if at, found := slices.BinarySearch(*dst, v); !found {
+			*dst, j.changed = slices.Insert(slices.Clip(*dst), at, v), true
+		}
+	}
 }
 
 func (j *joiner) settled(dst *[]Settlement, src []Settlement) {

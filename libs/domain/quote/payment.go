@@ -88,6 +88,9 @@ func (p *payment) newest() *Revision { return p.revisions[len(p.revisions)-1] }
 
 // settle adds the evidence of one object.
 func (p *payment) settle(e evidence, settled []Settlement) {
+	if p.settled == nil && len(settled) > 0 {
+		p.settled = make([]evidence, 0, 4) // session, intent, charge, invoice
+	}
 	for i := range settled {
 		e.Settlement = &settled[i]
 		p.settled = append(p.settled, e)
