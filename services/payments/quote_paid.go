@@ -31,7 +31,7 @@ type due struct {
 func (b *batch) publish(ctx context.Context) {
 	var all []due
 	for _, s := range b.order {
-		if s.err == nil && mayEmit(s) {
+		if s.err == nil {
 			all = append(all, b.dueOf(s)...)
 		}
 	}
@@ -77,7 +77,7 @@ func (b *batch) dueOf(s *settlement) []due {
 	var all []due
 	for _, e := range s.state.Due {
 		subject := event.QuoteSubject{Event: e.Event, Seller: e.Seller, Quote: s.quote, N: e.N}
-		if _, marked := s.marks[e.Event+"."+e.N]; marked || b.w.published.has(subject.String()) {
+		if _, marked := s.marks[e.Event+"."+e.N]; marked || b.w.published.has(subject.String()) || !mayEmit(s, e) {
 			continue
 		}
 		message, err := b.w.message(s, e, subject)

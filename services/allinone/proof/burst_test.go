@@ -11,7 +11,7 @@ import (
 // R60, R62: two thousand quotes, their bursts shuffled together and a third of the events doubled, through real
 // processes: every status is the pure fold's, every paid revision has one quote.paid in the stream, and one mail.
 func TestTwoThousandShuffledQuotesEndAsTheRulesDemand(t *testing.T) {
-	w := newWorld(t, builtWith{"ingress": "", "payments": "", "notifier": "", "quotes": ""})
+	w := newWorld(t, builtWith{"ingress": "", "payments": "", "notifier": "", "quotes": ""}, 256)
 	const count = 2000
 	var quotes []published
 	var events []scenario.Event

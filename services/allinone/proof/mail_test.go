@@ -2,6 +2,7 @@ package proof_test
 
 import (
 	"io"
+	"log"
 	"net"
 	"net/mail"
 	"sync"
@@ -36,6 +37,7 @@ func (m *mailServer) up() {
 	}
 	m.srv = smtp.NewServer(m)
 	m.srv.Domain = "mail.example"
+	m.srv.ErrorLog = log.New(io.Discard, "", 0) // killed clients are what these tests are about
 	go func(s *smtp.Server) { _ = s.Serve(l) }(m.srv)
 }
 

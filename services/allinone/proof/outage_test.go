@@ -11,7 +11,7 @@ import (
 // underLoad pays 60 quotes while f breaks something, and holds everything against the invariants afterwards.
 func underLoad(t *testing.T, f func(w *world)) {
 	t.Helper()
-	w := newWorld(t, nil)
+	w := newWorld(t, nil, 64)
 	var quotes []published
 	var events []scenario.Event
 	names := []string{"paid", "refund", "bank-debit", "partial-refund", "duplicate-payment", "dispute-lost"}

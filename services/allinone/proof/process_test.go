@@ -101,8 +101,8 @@ func (p *process) tail() string {
 	p.logsLock.Lock()
 	defer p.logsLock.Unlock()
 	b := p.logs.Bytes()
-	if len(b) > 6000 {
-		b = b[len(b)-6000:]
+	if len(b) > 1500 {
+		b = b[len(b)-1500:]
 	}
 	return filepath.Base(p.path) + ": …" + string(b)
 }

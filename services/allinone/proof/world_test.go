@@ -47,8 +47,9 @@ type world struct {
 type builtWith map[string]string
 
 // newWorld starts everything. JetStream redelivers after a second instead of thirty, and the mail lease is short, so
-// that a crash is made good within seconds.
-func newWorld(tb testing.TB, tags builtWith) *world {
+// that a crash is made good within seconds. batch is how many messages payments folds together: few, where every step
+// must come several times.
+func newWorld(tb testing.TB, tags builtWith, batch int) *world {
 	tb.Helper()
 	w := &world{
 		tb: tb, nats: natstest.Start(tb), redis: redistest.Start(tb, "--appendonly", "yes", "--appendfsync", "everysec"),
@@ -66,7 +67,7 @@ func newWorld(tb testing.TB, tags builtWith) *world {
 		"NATS_URL=" + w.nats.URL, "REDIS_URL=" + w.redis.URL, "DURABILITY=relaxed", "MODE=test", "LOG_LEVEL=info",
 		"STRIPE_WEBHOOK_SECRETS=proof=" + secret, "API_TOKENS=proof:seller@main:" + token, "PUBLIC_URL=" + w.quotesURL,
 		"SMTP_URL=smtp://" + w.mail.addr, "MAIL_FROM=quotes@seller.example",
-		"MAIL_LEASE=1500ms", "MAIL_SEND_TIMEOUT=1s", "MAIL_AMBIGUOUS_AFTER=500ms", "MAIL_RETRY_AFTER=200ms",
+		"PAYMENTS_BATCH=" + strconv.Itoa(batch), "MAIL_LEASE=1500ms", "MAIL_SEND_TIMEOUT=1s", "MAIL_AMBIGUOUS_AFTER=500ms", "MAIL_RETRY_AFTER=200ms",
 	}
 	for name, a := range addr {
 		env = append(env, name+"="+a)
