@@ -16,6 +16,10 @@ import (
 	"quittance.internal/libs/platform/natsstream"
 )
 
+// logTimeout bounds one read of a quote and one write: long enough for a
+// reconnect or an election of a leader, short enough to tell the caller so.
+const logTimeout = 3 * time.Second
+
 // load folds a quote from the log; a quote that does not exist is an Aggregate
 // that says so. The answer is one consistent prefix of the quote's events, so
 // that a command which expects its Sequence cannot be stored over an event that
@@ -25,6 +29,8 @@ func (s *Service) load(ctx context.Context, seller, id string) (*quote.Aggregate
 	if filter == "" {
 		return &quote.Aggregate{}, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, logTimeout)
+	defer cancel()
 	records, err := s.stream.ReadAll(ctx, event.StreamQuotes, filter)
 	if errors.Is(err, jetstreamext.ErrBatchUnsupported) {
 		// This is how the client reads the server's "413 Too Many Results".
@@ -171,7 +177,9 @@ func (s *Service) append(c *call, a *quote.Aggregate, id string, e entry) error 
 	if c.trace != "" {
 		header.Set(event.HeaderTraceParent, c.trace)
 	}
-	stored, err := s.stream.Command(c.Context(), natsstream.Message{
+	ctx, cancel := context.WithTimeout(c.Context(), logTimeout)
+	defer cancel()
+	stored, err := s.stream.Command(ctx, natsstream.Message{
 		Subject: subject.String(), ID: envelope.ID, Header: header, Data: body,
 	}, event.QuoteFilter(c.token.Seller, id), a.Sequence)
 	if err != nil {
