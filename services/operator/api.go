@@ -32,22 +32,19 @@ func newAPI(c Config) *api {
 	return &api{base: c.QuotesURL, token: c.APIToken.Reveal(), client: &http.Client{Timeout: apiTimeout}}
 }
 
-// apiQuote is a quote as the API shows it: what quotectl reads of it.
+// apiQuote is a quote as the API shows it: what quotectl reads of it. Lists have Amount and Currency, single quotes Total.
 type apiQuote struct {
 	ID     string `json:"id"`
-	Seller string `json:"seller"`
 	Status string `json:"status"`
 	// Version counts the drafts, Revision the publications, 0 before the first.
-	Version  int `json:"version"`
-	Revision int `json:"revision"`
-	// Amount is what is due at checkout, in minor units of Currency.
-	Amount int64 `json:"amount"`
-	// Account is the Stripe account of the published revision: platform or acct_….
-	Account     string    `json:"account"`
-	Mode        string    `json:"mode"`
-	URL         string    `json:"url"`
-	CreatedAt   time.Time `json:"created_at"`
-	PublishedAt time.Time `json:"published_at"`
+	Version   int         `json:"version"`
+	Revision  int         `json:"revision"`
+	URL       string      `json:"url"`
+	Flags     []string    `json:"flags"`
+	Amount    int64       `json:"amount"`
+	Total     quote.Total `json:"total"`
+	CreatedAt time.Time   `json:"created_at"`
+	UpdatedAt time.Time   `json:"updated_at"`
 	quote.Document
 }
 
@@ -142,6 +139,8 @@ func refused(res *http.Response, body []byte, what string) error {
 		return notFound("quotectl quotes list", "read %s: there is none of that name, or not for this token", what)
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return advise("set API_TOKEN to a token of the quotes service's API_TOKENS", "read %s: the API refuses the token: %s", what, problem(res, body))
+	case http.StatusBadRequest:
+		return &fault{code: codeUsage, err: fmt.Errorf("read %s: %s", what, problem(res, body)), next: "quotectl quotes list --help"}
 	case http.StatusServiceUnavailable:
 		return advise("try again in a moment", "read %s: %s", what, problem(res, body))
 	default:
@@ -164,7 +163,7 @@ func problem(res *http.Response, body []byte) string {
 		return text
 	}
 	for _, s := range []string{p.Title, p.Detail} {
-		if s != "" {
+		if s != "" && !strings.HasSuffix(res.Status, s) {
 			text += ", " + s
 		}
 	}

@@ -95,10 +95,10 @@ func TestQuotesAreReadThroughTheAPI(t *testing.T) {
 	w := newWorld(t)
 	r := w.run("quotes", "list")
 	r.want(t, 0, "ID", "q_3", "q_2", "q_1", "1 234.50 PLN", "Solar roof", "d_17")
-	if strings.Contains(r.out, "SELLER") || strings.Contains(r.out, "\x1b") {
+	if strings.Contains(r.out, "CREATED") || strings.Contains(r.out, "\x1b") {
 		t.Errorf("a table that is not wide shows all columns, or colours:\n%s", r.out)
 	}
-	w.run("quotes", "list", "-o", "wide").want(t, 0, "SELLER", "CREATED", "2026-11-20 10:00 +01:00")
+	w.run("quotes", "list", "-o", "wide").want(t, 0, "VERSION", "CREATED", "2026-11-20 10:00 +01:00")
 	w.run("quotes", "list", "--status", "draft").want(t, 0, "no quotes match")
 
 	r = w.run("quotes", "list", "--limit", "2", "-o", "jsonl")
@@ -115,9 +115,9 @@ func TestQuotesAreReadThroughTheAPI(t *testing.T) {
 	w.run("quotes", "get", "q_1042").want(t, 0, "Quote q_1042  Solar roof", "published, revision 2, version 3", "1 234.50 PLN due at checkout",
 		"Roof", "once", "2026-11-20 10:00 +01:00")
 	w.run("quotes", "get", "q_9").want(t, 5, "read quote q_9", "next: quotectl quotes list")
-	w.run("quotes", "card", "q_1042").want(t, 0, "CARD", "pending", "1 234.50 PLN")
+	w.run("quotes", "card", "q_1042").want(t, 0, "CARD", "published", "1 234.50 PLN")
 	r = w.run("quotes", "card", "q_1042", "-o", "json")
-	r.want(t, 0, `"status": "pending"`, `"amount": 123450`)
+	r.want(t, 0, `"status": "published"`, `"amount": 123450`)
 
 	w.settings["QUOTES_URL"] = "http://127.0.0.1:1"
 	w.run("quotes", "list").want(t, 1, "read list of quotes", "next: check that the quotes service runs")

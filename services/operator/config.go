@@ -131,7 +131,7 @@ func findEnvFile(lookup env.Lookup, envFile string) (path string, named bool) {
 }
 
 // readEnvFile reads KEY=VALUE lines: blank lines and # comments are passed over, "export " and one pair of quotes around the
-// value are dropped. Errors name the line, never its content.
+// value are dropped, and '\” within single quotes is a quote, as in a shell. Errors name the line, never its content.
 func readEnvFile(path string) (map[string]string, error) {
 	f, err := os.Open(path) //nolint:gosec // the operator names the file
 	if err != nil {
@@ -160,7 +160,7 @@ func readEnvFile(path string) (map[string]string, error) {
 
 func unquote(v string) string {
 	if len(v) >= 2 && (v[0] == '"' || v[0] == '\'') && v[len(v)-1] == v[0] {
-		return v[1 : len(v)-1]
+		return strings.ReplaceAll(v[1:len(v)-1], `'\''`, "'")
 	}
 	return v
 }

@@ -29,6 +29,7 @@ QUOTES_URL=http://127.0.0.1:1111/
 export INGRESS_URL="http://127.0.0.1:2222"
 
 API_TOKEN='from-the-file'
+NATS_CREDS='/it'\''s here'
 STRIPE_WEBHOOK_SECRETS=main=whsec_x=
 NATS_URL=nats://127.0.0.1:4222
 `)
@@ -46,7 +47,7 @@ NATS_URL=nats://127.0.0.1:4222
 			t.Errorf("setting %d = %q, want %q", i, got[i], want[i])
 		}
 	}
-	if c.NATS == nil || c.Redis != nil {
+	if c.NATS == nil || c.NATS.Creds != "/it's here" || c.Redis != nil {
 		t.Errorf("NATS %v and Redis %v, want the first alone", c.NATS, c.Redis)
 	}
 	if text := fmt.Sprintf("%+v %#v", c, c); strings.Contains(text, "from-a-file") || strings.Contains(text, "whsec") {

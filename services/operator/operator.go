@@ -31,7 +31,7 @@ func Run(ctx context.Context, args []string, lookup env.Lookup, stdout, stderr i
 		err:    stderr,
 		zone:   zone(lookup),
 	}
-	root := a.rootCommand()
+	root := a.rootCommand() //nolint:contextcheck // cobra hands the context of ExecuteContext to each command
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -40,41 +40,54 @@ func (a *app) quotesListCommand() *cobra.Command {
 			if limit < 1 {
 				return usage(cmd, "--limit is %d; it is 1 or more", limit)
 			}
-			query := url.Values{}
-			for name, value := range map[string]string{"status": status, "deal": deal} {
-				if value != "" {
-					query.Set(name, value)
-				}
-			}
-			return a.listQuotes(cmd.Context(), query, limit)
+			return a.listQuotes(cmd.Context(), filter{status: status, deal: deal, limit: limit})
 		},
 	}
-	cmd.Flags().StringVar(&status, "status", "", "only quotes of this status: draft, published, pending, processing, paid, …")
+	cmd.Flags().StringVar(&status, "status", "", "only quotes of this status: draft, published, recalled, expired, processing, paid, refunded, charged_back, review")
 	cmd.Flags().StringVar(&deal, "deal", "", "only quotes of this deal")
 	cmd.Flags().IntVar(&limit, "limit", 50, "at most so many")
 	return cmd
 }
 
-func (a *app) listQuotes(ctx context.Context, query url.Values, limit int) error {
+// filter selects quotes; status and deal may be empty.
+type filter struct {
+	status, deal string
+	limit        int
+}
+
+// collect reads as many pages as the filter's limit needs.
+func (f filter) collect(ctx context.Context, client *api) ([]json.RawMessage, error) {
+	query := url.Values{"limit": {number(min(f.limit, pageSize))}}
+	for name, value := range map[string]string{"status": f.status, "deal": f.deal} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	items := []json.RawMessage{}
+	for {
+		p, err := client.list(ctx, query)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, p.items...)
+		if p.next == "" || len(items) >= f.limit {
+			return items[:min(len(items), f.limit)], nil
+		}
+		query.Set("cursor", p.next)
+	}
+}
+
+func (a *app) listQuotes(ctx context.Context, f filter) error {
 	c, err := a.config()
 	if err != nil {
 		return err
 	}
-	client := newAPI(c)
-	items := []json.RawMessage{}
-	for more := true; more; {
-		p, err := client.list(ctx, query)
-		if err != nil {
-			return err
-		}
-		items = append(items, p.items...)
-		query.Set("cursor", p.next)
-		more = p.next != "" && len(p.items) > 0 && len(items) < limit
+	items, err := f.collect(ctx, newAPI(c))
+	if err != nil {
+		return err
 	}
-	items = items[:min(len(items), limit)]
-
 	v := view{document: items, items: []any{}, table: table{
-		columns: []string{"ID", "STATUS", "REVISION", "AMOUNT", "TITLE", "DEAL", "+SELLER", "+ACCOUNT", "+CREATED"},
+		columns: []string{"ID", "STATUS", "REVISION", "AMOUNT", "TITLE", "DEAL", "+VERSION", "+CREATED", "+UPDATED"},
 	}}
 	for _, item := range items {
 		var q apiQuote
@@ -83,13 +96,16 @@ func (a *app) listQuotes(ctx context.Context, query url.Values, limit int) error
 		}
 		v.items = append(v.items, item)
 		v.table.add(q.ID, q.Status, revision(q.Revision), money(q.Amount, q.Currency), shorten(q.Title, 40), dash(q.Deal.ID),
-			dash(q.Seller), dash(q.Account), a.day(q.CreatedAt))
+			number(q.Version), a.day(q.CreatedAt), a.day(q.UpdatedAt))
 	}
 	if len(items) == 0 {
 		a.progress("no quotes match")
 	}
 	return a.show(v)
 }
+
+// pageSize is the most that the API puts on one page.
+const pageSize = 100
 
 func (a *app) quotesGetCommand() *cobra.Command {
 	return &cobra.Command{
@@ -120,10 +136,10 @@ func (a *app) quoteView(q apiQuote, raw json.RawMessage) view {
 	v.before = []string{
 		fmt.Sprintf("Quote %s  %s", q.ID, q.Title),
 		fmt.Sprintf("status    %s, revision %s, version %d", q.Status, revision(q.Revision), q.Version),
-		fmt.Sprintf("amount    %s due at checkout", money(q.Amount, q.Currency)),
-		fmt.Sprintf("seller    %s on account %s, %s mode", dash(q.Seller), dash(q.Account), dash(q.Mode)),
+		fmt.Sprintf("flags     %s", flagsText(q.Flags)),
+		fmt.Sprintf("amount    %s due at checkout", money(q.Total.Due, q.Currency)),
 		fmt.Sprintf("deal      %s %s", dash(q.Deal.ID), q.Deal.Name),
-		"published " + a.day(q.PublishedAt),
+		fmt.Sprintf("created   %s, changed %s", a.day(q.CreatedAt), a.day(q.UpdatedAt)),
 		"page      " + dash(q.URL),
 		"",
 	}

@@ -33,9 +33,10 @@ func (a *app) simulateCommand() *cobra.Command {
 		Short: "Play Stripe: send a payment's events, check the end they must have",
 		Long: `Makes the events that Stripe sends in the course of a payment of a published quote, signs
 them and posts them to ingress. It then waits for the end that the rules demand (status,
-flags, text of the card; e-mails where MAILBOX_URL is set; quote.paid events where NATS_URL
-is set) and fails with exit code 3, saying what differs, when it does not come or does not
-last. No Stripe account and no network are needed.
+flags and text of the card, the events and quote.paid in the log, the decisions where
+REDIS_URL is set, the e-mails where MAILBOX_URL is set) and fails with exit code 3, saying
+what differs, when it does not come or does not last. No Stripe account and no network are
+needed.
 
 The end is that of a quote on which nothing had happened before. A seed gives the same
 events each time, so that a run can be repeated as duplicates; the default seed is new and
@@ -161,30 +162,26 @@ func (a *app) simulate(ctx context.Context, s scenario.Scenario, opts simulation
 	if err != nil {
 		return err
 	}
-	client := newAPI(c)
-	q, _, err := client.quote(ctx, opts.quote)
-	if err != nil {
-		return err
-	}
-	if err := payable(q, opts); err != nil {
-		return err
-	}
-	burst, err := s.Run(target(q), opts.seed, dated(opts.seed, q.PublishedAt), version)
-	if err != nil {
-		return &fault{code: codeUsage, err: err, next: "quotectl simulate list"}
-	}
-	before, _, err := client.card(ctx, q.ID)
-	if err != nil {
-		return err
-	}
-	w, err := openWitness(ctx, c, client, q)
+	w, err := openWitness(ctx, c, opts.quote)
 	if err != nil {
 		return err
 	}
 	defer w.close()
+	if err := w.payable(ctx, opts.live); err != nil {
+		return err
+	}
+	p := w.published
+	burst, err := s.Run(target(p), opts.seed, dated(opts.seed, p.PublishedAt), version)
+	if err != nil {
+		return &fault{code: codeUsage, err: err, next: "quotectl simulate list"}
+	}
+	before, _, err := w.api.card(ctx, p.QuoteID)
+	if err != nil {
+		return err
+	}
 
-	a.progress("%s of quote %s revision %d, %s on account %s: %d events, seed %d", s.Name, q.ID, q.Revision,
-		money(q.Amount, q.Currency), q.Account, len(burst.Events), opts.seed)
+	a.progress("%s of quote %s revision %d, %s on account %s: %d events, seed %d", s.Name, p.QuoteID, p.Revision,
+		money(p.Amount, p.Currency), p.Account, len(burst.Events), opts.seed)
 	started := a.now()
 	ctx, cancel := context.WithDeadline(ctx, started.Add(opts.timeout))
 	defer cancel()
@@ -200,40 +197,24 @@ func (a *app) simulate(ctx context.Context, s scenario.Scenario, opts simulation
 		return err
 	}
 	r := report{
-		Scenario: s.Name, Quote: q.ID, Revision: q.Revision, Seed: opts.seed, APIVersion: string(version), Session: burst.Session,
+		Scenario: s.Name, Quote: p.QuoteID, Revision: p.Revision, Seed: opts.seed, APIVersion: string(version), Session: burst.Session,
 		Deliveries: deliveries, Checks: checks, OK: ok, TookMS: a.now().Sub(started).Milliseconds(),
 	}
 	return a.showReport(r, before)
 }
 
-// payable refuses quotes that must not or cannot be paid.
-func payable(q apiQuote, opts simulation) error {
-	if q.Revision == 0 || q.Status == "draft" {
-		return advise("publish the quote first: POST /v1/quotes/"+q.ID+"/publish", "quote %s is not published", q.ID)
-	}
-	if q.Status == "recalled" || q.Status == "expired" {
-		return advise("publish a new revision first: POST /v1/quotes/"+q.ID+"/publish", "quote %s is %s and cannot be paid", q.ID, q.Status)
-	}
-	if q.Mode == event.ModeLive && !opts.live {
-		return &fault{
-			code: codeUsage, err: fmt.Errorf("quote %s is in live mode: a simulated payment would mark it paid for everybody", q.ID),
-			next: "use a test deployment, or add --live if that is what you want",
-		}
-	}
-	return nil
-}
-
-// target is what the scenario needs to know of the quote.
-func target(q apiQuote) scenario.Target {
+// target is what the scenario needs to know of the published revision.
+func target(p event.Published) scenario.Target {
+	d := p.Document
 	t := scenario.Target{
-		Quote: q.ID, Seller: q.Seller, Revision: q.Revision, Title: q.Title, Amount: q.Amount, Currency: q.Currency,
-		Live: q.Mode == event.ModeLive, CustomerName: strings.TrimSpace(q.Contact.FirstName + " " + q.Contact.LastName),
-		CustomerEmail: q.Contact.Email,
+		Quote: p.QuoteID, Seller: p.Seller, Revision: p.Revision, Title: d.Title, Amount: p.Amount, Currency: p.Currency,
+		Live: p.Mode == event.ModeLive, CustomerName: strings.TrimSpace(d.Contact.FirstName + " " + d.Contact.LastName),
+		CustomerEmail: d.Contact.Email,
 	}
-	if q.Account != event.Platform {
-		t.Account = q.Account
+	if p.Account != event.Platform {
+		t.Account = p.Account
 	}
-	for _, l := range q.LineItems {
+	for _, l := range d.LineItems {
 		if l.Recurring != nil {
 			t.Interval, t.IntervalCount = l.Recurring.Interval, int(l.Recurring.IntervalCount)
 		}
@@ -283,5 +264,5 @@ func (a *app) showReport(r report, before apiCard) error {
 
 // untouched reports whether nothing had been paid or tried before.
 func untouched(card apiCard) bool {
-	return len(card.Flags) == 0 && (card.Status == "" || card.Status == "pending" || card.Status == "published")
+	return len(card.Flags) == 0 && shownAs(unpaid, card.Status)
 }

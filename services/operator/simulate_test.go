@@ -2,7 +2,6 @@ package operator_test
 
 import (
 	"encoding/json"
-
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 )
 
 func TestEveryScenarioEndsAsItMust(t *testing.T) {
+	t.Parallel()
 	for _, s := range scenario.All() {
 		for _, kind := range []string{"one-time", "recurring"} {
 			if s.Name == "paid" && kind == "recurring" || s.Name == "subscription" && kind == "one-time" {
@@ -55,7 +55,7 @@ func TestSimulateFailsWhenRealityDiffers(t *testing.T) {
 		w := newWorld(t)
 		w.lose = func(typ string) bool { return typ != "payment_intent.created" }
 		w.run("simulate", "paid", "--quote", "q_1042", "--timeout", "1s").want(t, 3,
-			"status: expected paid, got pending", "quote.paid: expected 1, got 0", "next: quotectl explain q_1042")
+			"status: expected paid, got published", "quote.paid: expected 1, got 0", "next: quotectl explain q_1042")
 	})
 	t.Run("two mails", func(t *testing.T) {
 		w := newWorld(t)
@@ -86,6 +86,7 @@ func TestSimulatedEventsAreSignedAndLabelled(t *testing.T) {
 }
 
 func TestSimulateRefusesWhatItMustNotPlay(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name   string
 		change func(*world)
@@ -95,22 +96,39 @@ func TestSimulateRefusesWhatItMustNotPlay(t *testing.T) {
 	}{
 		{"no quote", nil, []string{"paid"}, 2, []string{"--quote is missing", "next: quotectl simulate paid --help"}},
 		{"unknown scenario", nil, []string{"pay"}, 2, []string{`has no command "pay"`, `did you mean "paid"`}},
-		{"unknown quote", nil, []string{"paid", "--quote", "q_9"}, 5, []string{"read quote q_9", "next: quotectl quotes list"}},
+		{"unknown quote", nil, []string{"paid", "--quote", "q_9"}, 5, []string{"there is no quote q_9", "next: quotectl quotes list"}},
 		{"hostile quote", nil, []string{"paid", "--quote", "../x"}, 2, []string{"is not a quote id"}},
-		{"draft", func(w *world) { w.status = "draft" }, []string{"paid", "--quote", "q_1042"}, 1, []string{"is not published", "/publish"}},
+		{"draft", func(w *world) { w.status = "draft" }, []string{"paid", "--quote", "q_1042"}, 1, []string{"is draft and cannot be paid", "/publish"}},
+		{"never published", (*world).draftOnly, []string{"paid", "--quote", "q_7"}, 1, []string{"is not published", "/publish"}},
 		{"recalled", func(w *world) { w.status = "recalled" }, []string{"paid", "--quote", "q_1042"}, 1, []string{"is recalled"}},
-		{"live", func(w *world) { w.published.Mode = "live" }, []string{"paid", "--quote", "q_1042"}, 2, []string{"live mode", "--live"}},
+		{"live", (*world).republishLive, []string{"paid", "--quote", "q_1042"}, 2, []string{"live mode", "--live"}},
 		{"wrong kind", nil, []string{"subscription", "--quote", "q_1042"}, 2, []string{"no recurring line"}},
 		{"bad version", nil, []string{"paid", "--quote", "q_1042", "--api-version", "2019"}, 2, []string{"neither 2023-10-16 nor basil"}},
 		{"bad seed", nil, []string{"paid", "--quote", "q_1042", "--seed", "0"}, 2, []string{"1 or more"}},
-		{"wrong secret", func(w *world) { w.settings["STRIPE_WEBHOOK_SECRETS"] = "main=whsec_other" },
-			[]string{"paid", "--quote", "q_1042"}, 1, []string{"refuses the signature", "STRIPE_WEBHOOK_SECRETS"}},
-		{"no secret", func(w *world) { delete(w.settings, "STRIPE_WEBHOOK_SECRETS") },
-			[]string{"paid", "--quote", "q_1042"}, 1, []string{"cannot be signed"}},
-		{"bare secret", func(w *world) { w.settings["STRIPE_WEBHOOK_SECRETS"] = "whsec_bare" },
-			[]string{"paid", "--quote", "q_1042"}, 1, []string{"not of the form"}},
-		{"ingress away", func(w *world) { w.settings["INGRESS_URL"] = "http://127.0.0.1:1" },
-			[]string{"paid", "--quote", "q_1042", "--timeout", "500ms"}, 1, []string{"send ", "INGRESS_URL"}},
+		{
+			"wrong secret", func(w *world) { w.settings["STRIPE_WEBHOOK_SECRETS"] = "main=whsec_other" },
+			[]string{"paid", "--quote", "q_1042"},
+			1,
+			[]string{"refuses the signature", "STRIPE_WEBHOOK_SECRETS"},
+		},
+		{
+			"no secret", func(w *world) { delete(w.settings, "STRIPE_WEBHOOK_SECRETS") },
+			[]string{"paid", "--quote", "q_1042"},
+			1,
+			[]string{"cannot be signed"},
+		},
+		{
+			"bare secret", func(w *world) { w.settings["STRIPE_WEBHOOK_SECRETS"] = "whsec_bare" },
+			[]string{"paid", "--quote", "q_1042"},
+			1,
+			[]string{"not of the form"},
+		},
+		{
+			"ingress away", func(w *world) { w.settings["INGRESS_URL"] = "http://127.0.0.1:1" },
+			[]string{"paid", "--quote", "q_1042", "--timeout", "500ms"},
+			1,
+			[]string{"send ", "INGRESS_URL"},
+		},
 		{"bad token", func(w *world) { w.settings["API_TOKEN"] = "other" }, []string{"paid", "--quote", "q_1042"}, 1, []string{"refuses the token", "API_TOKEN"}},
 	}
 	for _, tt := range tests {
@@ -133,15 +151,15 @@ func TestSimulateRefusesWhatItMustNotPlay(t *testing.T) {
 	}
 }
 
-// Without NATS, Redis and a mail catcher the card alone is judged.
-func TestSimulateNeedsTheAPIAlone(t *testing.T) {
+// Without Redis and a mail catcher, card and log are judged.
+func TestSimulateNeedsTheAPIAndTheLogAlone(t *testing.T) {
 	w := newWorld(t)
-	for _, name := range []string{"NATS_URL", "REDIS_URL", "MAILBOX_URL"} {
+	for _, name := range []string{"REDIS_URL", "MAILBOX_URL"} {
 		delete(w.settings, name)
 	}
 	r := w.run("simulate", "paid", "--quote", "q_1042", "--settle", "0s", "--seed", "5")
-	r.want(t, 0, "status   paid", "2026-11-20T09:00:02Z")
-	if strings.Contains(r.out, "quote.paid") || strings.Contains(r.out, "mails") {
+	r.want(t, 0, "quote.paid", "2026-11-20T09:00:02Z")
+	if strings.Contains(r.out, "decided") || strings.Contains(r.out, "mails") {
 		t.Errorf("checks what it cannot see:\n%s", r.out)
 	}
 }

@@ -194,7 +194,12 @@ func (t *teller) addPayments(ctx context.Context, s *story, accounts map[string]
 		if err != nil {
 			return err
 		}
+		seen := map[uint64]bool{} // a message stands under several fields
 		for _, touch := range touches {
+			if seen[touch.Sequence] {
+				continue
+			}
+			seen[touch.Sequence] = true
 			r, err := t.log.ReadSequence(ctx, event.StreamStripe, touch.Sequence)
 			if err != nil {
 				s.Notes = append(s.Notes, fmt.Sprintf("STRIPE:%d (%s): %v", touch.Sequence, touch.EventID, err))

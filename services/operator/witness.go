@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -29,15 +30,14 @@ type check struct {
 	final bool
 }
 
-// witness looks at a quote from outside, through everything that is configured: the API always, the log, the projection and
-// the mail catcher where there are any.
+// witness looks at a quote from outside: through the API and the log always, through the projection and the mail catcher
+// where there are any.
 type witness struct {
-	api     *api
-	quote   apiQuote
-	account string
-	log     *natsstream.Log
-	reader  *redisquote.Reader
-	mailbox *mailbox
+	api       *api
+	published event.Published // the quote's newest revision
+	log       *natsstream.Log
+	reader    *redisquote.Reader
+	mailbox   *mailbox
 
 	nc        *nats.Conn
 	redis     redis.UniversalClient
@@ -45,27 +45,81 @@ type witness struct {
 	outcomes  map[string]string // payments' decisions about them, by event id
 }
 
-func openWitness(ctx context.Context, c Config, client *api, q apiQuote) (*witness, error) {
-	w := &witness{api: client, quote: q, account: q.Account, sequences: map[string]uint64{}, outcomes: map[string]string{}}
+// openWitness connects to everything that is configured and reads the quote's newest publication. It comes from the log: the
+// API does not tell on which Stripe account a quote is sold.
+func openWitness(ctx context.Context, c Config, quoteID string) (w *witness, err error) {
+	w = &witness{api: newAPI(c), sequences: map[string]uint64{}, outcomes: map[string]string{}}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
 	if c.MailboxURL != "" {
 		w.mailbox = newMailbox(c.MailboxURL)
 	}
-	if c.NATS == nil {
-		return w, nil
-	}
-	var err error
 	if w.nc, w.log, err = openLog(ctx, c); err != nil {
 		return nil, err
 	}
-	if c.Redis == nil {
-		return w, nil
+	if c.Redis != nil {
+		if w.redis, err = openRedis(ctx, c); err != nil {
+			return nil, err
+		}
+		w.reader = newReader(w.redis)
 	}
-	if w.redis, err = openRedis(ctx, c); err != nil {
-		w.close()
-		return nil, err
+	w.published, err = newestPublication(ctx, w.log, quoteID)
+	return w, err
+}
+
+// newestPublication reads the newest published revision of a quote; its error says whether there is no such quote at all.
+func newestPublication(ctx context.Context, log *natsstream.Log, quoteID string) (event.Published, error) {
+	records, err := log.ReadAll(ctx, event.StreamQuotes, "quote.published.*."+quoteID+".*")
+	if err != nil {
+		return event.Published{}, err
 	}
-	w.reader = newReader(w.redis)
-	return w, nil
+	var newest event.Published
+	for _, r := range records {
+		envelope, err := event.Decode(r.Data)
+		if err != nil {
+			return event.Published{}, fmt.Errorf("decode %s: %w", reference(r), err)
+		}
+		p, err := event.Data[event.Published](envelope)
+		if err != nil {
+			return event.Published{}, fmt.Errorf("decode %s: %w", reference(r), err)
+		}
+		if p.Revision > newest.Revision {
+			newest = p
+		}
+	}
+	if newest.Revision > 0 {
+		return newest, nil
+	}
+	_, err = log.Read(ctx, event.StreamQuotes, "quote.*.*."+quoteID+".*")
+	if errors.Is(err, natsstream.ErrNotFound) {
+		return event.Published{}, notFound("quotectl quotes list", "there is no quote %s", quoteID)
+	}
+	if err != nil {
+		return event.Published{}, err
+	}
+	return event.Published{}, advise("publish the quote first: POST /v1/quotes/"+quoteID+"/publish", "quote %s is not published", quoteID)
+}
+
+// payable refuses quotes that must not or cannot be paid.
+func (w *witness) payable(ctx context.Context, live bool) error {
+	id := w.published.QuoteID
+	q, _, err := w.api.quote(ctx, id)
+	if err != nil {
+		return err
+	}
+	switch {
+	case q.Status == "draft" || q.Status == "recalled" || q.Status == "expired":
+		return advise("publish a new revision first: POST /v1/quotes/"+id+"/publish", "quote %s is %s and cannot be paid", id, q.Status)
+	case w.published.Mode == event.ModeLive && !live:
+		return &fault{
+			code: codeUsage, err: fmt.Errorf("quote %s is in live mode: a simulated payment would mark it paid for everybody", id),
+			next: "use a test deployment, or add --live if that is what you want",
+		}
+	}
+	return nil
 }
 
 func (w *witness) close() {
@@ -123,20 +177,17 @@ func verdict(checks []check) (good, final bool) {
 
 // look compares once.
 func (w *witness) look(ctx context.Context, b scenario.Burst) ([]check, error) {
-	card, _, err := w.api.card(ctx, w.quote.ID)
+	card, _, err := w.api.card(ctx, w.published.QuoteID)
 	if err != nil {
 		return nil, err
 	}
-	checks := cardChecks(card, b)
-	if w.log != nil {
-		more, err := w.logChecks(ctx, b)
-		if err != nil {
-			return nil, err
-		}
-		checks = append(checks, more...)
+	more, err := w.logChecks(ctx, b)
+	if err != nil {
+		return nil, err
 	}
+	checks := append(cardChecks(card, b), more...)
 	if w.mailbox != nil {
-		n, err := w.mailbox.count(ctx, w.quote.ID)
+		n, err := w.mailbox.count(ctx, w.published.QuoteID)
 		if err != nil {
 			return nil, err
 		}
@@ -145,9 +196,20 @@ func (w *witness) look(ctx context.Context, b scenario.Burst) ([]check, error) {
 	return checks, nil
 }
 
+// unpaid is the payment status of a quote on which nothing happened.
+const unpaid = "pending"
+
+// shownAs reports whether a card of status shown is that of the payment status. While nothing was paid the card shows the
+// state of the quote itself.
+func shownAs(status, shown string) bool {
+	return shown == status || status == unpaid && shown == "published"
+}
+
 func cardChecks(card apiCard, b scenario.Burst) []check {
+	status := equal("status", b.Expect.Status, card.Status)
+	status.OK = shownAs(b.Expect.Status, card.Status)
 	checks := []check{
-		equal("status", b.Expect.Status, card.Status),
+		status,
 		equal("flags", flagsText(b.Expect.Flags), flagsText(card.Flags)),
 	}
 	if prefix := b.Expect.CardText; prefix != "" {
@@ -155,8 +217,11 @@ func cardChecks(card apiCard, b scenario.Burst) []check {
 		c.OK = strings.HasPrefix(card.Text, prefix)
 		checks = append(checks, c)
 	}
-	if !b.PaidAt.IsZero() {
-		checks = append(checks, equal("paid at", stamp(b.PaidAt), stamp(card.PaidAt)))
+	if !b.PaidFrom.IsZero() {
+		checks = append(checks, check{
+			Name: "paid at", Expected: stamp(b.PaidFrom) + " to " + stamp(b.PaidTo), Got: stamp(card.PaidAt),
+			OK: !card.PaidAt.Before(b.PaidFrom) && !card.PaidAt.After(b.PaidTo),
+		})
 	}
 	return checks
 }
@@ -173,7 +238,7 @@ func (w *witness) logChecks(ctx context.Context, b scenario.Burst) ([]check, err
 		checks = append(checks, counted("events decided", len(b.Events), len(w.outcomes)), counted("events refused or dead", 0, w.rejected()))
 	}
 	subject := event.QuoteSubject{
-		Event: event.NamePaid, Seller: w.quote.Seller, Quote: w.quote.ID, N: strconv.Itoa(w.quote.Revision),
+		Event: event.NamePaid, Seller: w.published.Seller, Quote: w.published.QuoteID, N: strconv.Itoa(w.published.Revision),
 	}
 	paid, err := w.log.ReadAll(ctx, event.StreamQuotes, subject.String())
 	if err != nil {
@@ -190,7 +255,7 @@ func (w *witness) logChecks(ctx context.Context, b scenario.Burst) ([]check, err
 func (w *witness) follow(ctx context.Context, e scenario.Event) error {
 	seq, ok := w.sequences[e.ID]
 	if !ok {
-		subject := event.StripeSubject{Mode: event.Mode(w.quote.Mode == event.ModeLive), Account: w.account, EventID: e.ID, Type: e.Type}
+		subject := event.StripeSubject{Mode: event.Mode(w.published.Mode == event.ModeLive), Account: w.published.Account, EventID: e.ID, Type: e.Type}
 		r, err := w.log.Read(ctx, event.StreamStripe, subject.String())
 		if errors.Is(err, natsstream.ErrNotFound) {
 			return nil
@@ -227,7 +292,7 @@ func (w *witness) rejected() int {
 
 // paidCheck compares what a quote.paid says with the quote.
 func (w *witness) paidCheck(r natsstream.Record) check {
-	want := money(w.quote.Amount, w.quote.Currency)
+	want := money(w.published.Amount, w.published.Currency)
 	envelope, err := event.Decode(r.Data)
 	if err != nil {
 		return check{Name: "quote.paid amount", Expected: want, Got: err.Error(), final: true}

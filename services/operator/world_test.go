@@ -31,7 +31,7 @@ import (
 )
 
 const (
-	secret = "whsec_Zm9yLXRlc3RzLW9ubHk" //nolint:gosec // not a secret
+	secret = "whsec_Zm9yLXRlc3RzLW9ubHk"
 	token  = "token-of-the-tests"
 )
 
@@ -239,7 +239,9 @@ func (w *world) fold(body []byte, id, typ, account string, seq uint64) {
 		out.Outcome, out.Account, out.Quote = "applied", account, w.published.QuoteID
 		out.Before, out.After = string(before.Status), string(after.Status)
 		w.due(account, after)
-		w.redis.HSet(ctx, w.keys.PayEvents(account, w.published.QuoteID), typ+"|"+change.Object, fmt.Sprintf("%d %s", seq, id))
+		for _, field := range []string{typ + "|" + change.Object, typ + "|" + change.Object + "|" + id} {
+			w.redis.HSet(ctx, w.keys.PayEvents(account, w.published.QuoteID), field, fmt.Sprintf("%d %s", seq, id))
+		}
 		w.redis.HSet(ctx, w.keys.Pay(account, w.published.QuoteID), redisquote.FieldFacts, w.facts.Encode(), redisquote.FieldDigest, w.facts.Digest(),
 			redisquote.FieldStatus, string(after.Status), redisquote.FieldFlags, flags(after))
 	}
@@ -358,18 +360,20 @@ func (w *world) quotes(rw http.ResponseWriter, r *http.Request) {
 	case "/v1/quotes":
 		w.listQuotes(rw, r)
 	case "/v1/quotes/" + p.QuoteID:
-		w.answer(rw, http.StatusOK, w.document(p.QuoteID))
+		w.answer(rw, http.StatusOK, w.document(p.QuoteID, false))
 	case "/v1/quotes/" + p.QuoteID + "/card":
 		s := quote.Derive(p.Account, w.facts)
 		zone, err := p.Document.Zone()
 		if err != nil {
 			w.t.Error(err)
 		}
+		shown := quote.Overall(quote.Lifecycle(w.status), s.Status)
 		at := map[quote.Status]time.Time{"paid": s.PaidAt, "refunded": s.RefundedAt, "charged_back": s.ChargedBackAt}[s.Status]
 		card := map[string]any{
-			"text": event.CardText(string(s.Status), at, zone), "status": s.Status, "amount": p.Amount, "currency": p.Currency,
+			"text": event.CardText(shown, at, zone), "status": shown, "amount": p.Amount, "currency": p.Currency,
 			"flags": append([]quote.Flag{}, s.Flags...),
 		}
+		card["paid_at"] = nil
 		if !s.PaidAt.IsZero() {
 			card["paid_at"] = s.PaidAt
 		}
@@ -381,11 +385,11 @@ func (w *world) quotes(rw http.ResponseWriter, r *http.Request) {
 
 // listQuotes has pages of two and three quotes in all.
 func (w *world) listQuotes(rw http.ResponseWriter, r *http.Request) {
-	first := map[string]any{"data": []any{w.document("q_3"), w.document("q_2")}, "next_cursor": "c1"}
-	second := map[string]any{"data": []any{w.document("q_1")}, "next_cursor": ""}
+	first := map[string]any{"data": []any{w.document("q_3", true), w.document("q_2", true)}, "next_cursor": "c1"}
+	second := map[string]any{"data": []any{w.document("q_1", true)}, "next_cursor": nil}
 	switch {
 	case r.URL.Query().Get("status") == "draft":
-		w.answer(rw, http.StatusOK, map[string]any{"data": []any{}, "next_cursor": ""})
+		w.answer(rw, http.StatusOK, map[string]any{"data": []any{}, "next_cursor": nil})
 	case r.URL.Query().Get("cursor") == "c1":
 		w.answer(rw, http.StatusOK, second)
 	default:
@@ -394,7 +398,7 @@ func (w *world) listQuotes(rw http.ResponseWriter, r *http.Request) {
 }
 
 // document is a quote as the API shows it.
-func (w *world) document(id string) map[string]any {
+func (w *world) document(id string, inList bool) map[string]any {
 	b, err := json.Marshal(w.published.Document)
 	if err != nil {
 		w.t.Error(err)
@@ -404,9 +408,13 @@ func (w *world) document(id string) map[string]any {
 		w.t.Error(err)
 	}
 	p := w.published
-	m["id"], m["seller"], m["status"], m["version"], m["revision"] = id, p.Seller, w.status, p.Version, p.Revision
-	m["amount"], m["account"], m["mode"], m["url"] = p.Amount, p.Account, p.Mode, "http://quotes.example/q/tok"
-	m["created_at"], m["published_at"] = p.PublishedAt, p.PublishedAt
+	m["id"], m["status"], m["version"], m["revision"], m["url"] = id, w.status, p.Version, p.Revision, "http://quotes.example/q/tok"
+	m["flags"], m["created_at"], m["updated_at"] = []string{}, p.PublishedAt, p.PublishedAt
+	if inList {
+		m["amount"] = p.Amount
+	} else {
+		m["total"] = map[string]any{"due": p.Amount, "currency": p.Currency}
+	}
 	return m
 }
 
@@ -420,4 +428,18 @@ func (w *world) answer(rw http.ResponseWriter, status int, body any) {
 	if err := json.NewEncoder(rw).Encode(body); err != nil {
 		w.t.Error(err)
 	}
+}
+
+// republishLive publishes one more revision, in live mode.
+func (w *world) republishLive() {
+	p := w.published
+	p.Revision, p.Mode = p.Revision+1, "live"
+	w.emit(event.QuoteSubject{Event: event.NamePublished, Seller: p.Seller, Quote: p.QuoteID, N: strconv.Itoa(p.Revision)}, p.PublishedAt, p)
+}
+
+// draftOnly adds the quote q_7, which was never published.
+func (w *world) draftOnly() {
+	p := w.published
+	d := quote.Drafted{Seller: p.Seller, QuoteID: "q_7", Version: 1, Document: p.Document, DraftedAt: p.PublishedAt}
+	w.emit(event.QuoteSubject{Event: event.NameDrafted, Seller: p.Seller, Quote: "q_7", N: "1"}, p.PublishedAt, d)
 }

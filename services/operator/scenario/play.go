@@ -11,8 +11,10 @@ func (s *script) card() *payment {
 	default:
 		p.payByCard()
 	}
-	if s.paidAt.IsZero() && s.target.Amount > 0 {
-		s.paidAt = p.after(1) // the charge's own time
+	if s.target.Amount == 0 {
+		p.paid(2, 3) // the invoice's time or that of the session's event
+	} else {
+		p.paid(1, 3) // the charge's time
 	}
 	return p
 }
@@ -93,6 +95,7 @@ func (s *script) debit(succeeds bool) {
 }
 
 func (p *payment) clearDebit() {
+	p.paid(1, 9)
 	p.send(8, "charge.succeeded", p.chargeObject(chargeState{status: "succeeded", captured: true, settled: true}), nil)
 	p.send(8, "payment_intent.succeeded", p.intentObject("succeeded", ""), nil)
 	if p.target.recurring() {

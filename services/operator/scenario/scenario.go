@@ -91,8 +91,10 @@ type Expectation struct {
 type Burst struct {
 	Events []Event
 	Expect Expectation
-	// PaidAt is the time the card must show, or zero when the rules leave it to Stripe's choice of objects.
-	PaidAt time.Time
+	// PaidFrom is when it was paid by the best evidence, the paid time once everything is known; zero when it was not paid.
+	// PaidTo is the latest time that any evidence gives: quote.paid is published as soon as one piece of evidence is there,
+	// and its time then stands, so a card may show any time between the two.
+	PaidFrom, PaidTo time.Time
 	// Session is the first Checkout Session, for people to look up.
 	Session string
 }
@@ -125,7 +127,7 @@ func (s Scenario) Run(t Target, seed int64, at time.Time, v Version) (Burst, err
 	}
 	expect := s.Expect
 	expect.Flags = slices.Clone(expect.Flags)
-	return Burst{Events: sc.events, Expect: expect, PaidAt: sc.paidAt, Session: sc.session}, nil
+	return Burst{Events: sc.events, Expect: expect, PaidFrom: sc.paidFrom, PaidTo: sc.paidTo, Session: sc.session}, nil
 }
 
 // Find returns the scenario of that name.

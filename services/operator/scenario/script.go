@@ -14,11 +14,11 @@ type script struct {
 	start   time.Time
 	version Version
 
-	payments int
-	events   []Event
-	paidAt   time.Time
-	session  string
-	err      error
+	payments         int
+	events           []Event
+	paidFrom, paidTo time.Time
+	session          string
+	err              error
 }
 
 // basil reports whether the events are rendered in the newer shape.
@@ -71,6 +71,14 @@ func (s *script) emit(at time.Time, label, typ string, obj, previous object) {
 	}
 	id, _ := event["id"].(string)
 	s.events = append(s.events, Event{ID: id, Type: typ, Created: at, Body: body})
+}
+
+// paid notes between which seconds of the payment its settling objects and events are dated.
+func (p *payment) paid(first, last int) {
+	if p.paidFrom.IsZero() {
+		p.paidFrom = p.after(first)
+	}
+	p.paidTo = p.after(last)
 }
 
 // metadata is what our checkout gives to Stripe.
