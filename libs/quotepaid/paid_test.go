@@ -14,11 +14,11 @@ import (
 	"quittance.internal/libs/quotepaid"
 )
 
-func golden(t testing.TB) []byte {
-	t.Helper()
+func golden(tb testing.TB) []byte {
+	tb.Helper()
 	b, err := os.ReadFile("testdata/quote.paid.v1.json")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }

@@ -37,8 +37,6 @@ func (f *fixture) race(t *testing.T, n int, method, path, body string, headers f
 	return answers
 }
 
-func none(int) []string { return nil }
-
 func TestOfManyPublishersExactlyOnePublishes(t *testing.T) {
 	f := start(t)
 	id := f.create(t)

@@ -1,11 +1,15 @@
 package quotes_test
 
 import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -104,24 +108,46 @@ func TestTheServiceDoesNotStartOverAStreamThatForgets(t *testing.T) {
 	}
 }
 
+// R75
 func TestARequestInHandIsAnsweredAtTheEnd(t *testing.T) {
 	f := start(t)
-	answers := make(chan int, 1)
-	f.clock.move(time.Second)
-	go func() {
-		a, err := f.try(t.Context(), "POST", "/v1/quotes", document)
-		if err != nil {
-			answers <- 0
-			return
+	addr := f.service.Addr().String()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	half := len(document) / 2
+	_, err = fmt.Fprintf(conn, "POST /v1/quotes HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n%s",
+		sellerToken, len(document), document[:half])
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := bufio.NewReader(conn)
+	// It says so when the handler begins to read the body: the request is in hand.
+	if res, err := http.ReadResponse(answers, nil); err != nil || res.StatusCode != http.StatusContinue {
+		t.Fatalf("first answer = %v, %v, want 100", res, err)
+	}
+	stopped := make(chan struct{})
+	go func() { f.stop(); close(stopped) }()
+	eventually(t, "the service takes no more", func() bool {
+		other, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = other.Close()
+			return false
 		}
-		answers <- a.status
-	}()
-	eventually(t, "the answer", func() bool { return len(answers) == 1 })
-	f.stop()
-	if got := <-answers; got != 201 {
-		t.Errorf("answer = %d, want 201", got)
+		return true
+	})
+	if _, err := io.WriteString(conn, document[half:]); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := f.try(t.Context(), "GET", "/livez", ""); err == nil {
-		t.Error("the service still answers after its end")
+	res, err := http.ReadResponse(answers, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusCreated {
+		t.Errorf("status %d, want 201", res.StatusCode)
+	}
+	<-stopped
 }

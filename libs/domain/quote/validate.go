@@ -101,7 +101,7 @@ func (o *object) end() {
 }
 
 func (o *object) member(name string, n need) *object {
-	return o.checker.object(o.at(name), o.value(name, n))
+	return o.object(o.at(name), o.value(name, n))
 }
 
 func (o *object) list(name string, from, to int) []*object {
@@ -124,7 +124,7 @@ func (o *object) list(name string, from, to int) []*object {
 		if value == nil {
 			o.wrongType(path, "an object")
 		}
-		objects = append(objects, o.checker.object(path, value))
+		objects = append(objects, o.object(path, value))
 	}
 	return objects
 }
