@@ -21,8 +21,8 @@ help: ## list the targets
 .PHONY: build
 build: ## build the all-in-one runner and quotectl into .bin
 	@mkdir -p $(BIN)
-	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/allinone ./services/allinone/cmd/allinone
-	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/quotectl ./services/operator/cmd/quotectl
+	@echo 'building (the first time takes a minute) ...' >&2
+	@go build -o $(BIN)/ ./services/allinone/cmd/allinone ./services/operator/cmd/quotectl
 
 .PHONY: run
 run: build ## run the whole system on embedded servers and print a tour (DEMO=1 goes through it, DEMO=once ends after it)
