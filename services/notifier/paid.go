@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 
 	"quittance.internal/libs/domain/delivery"
 	"quittance.internal/libs/domain/event"
@@ -56,50 +58,65 @@ func decode[T any](name string, body []byte) (T, error) {
 	return event.Data[T](envelope)
 }
 
-// readPublished reads the revision that was paid: who owns the quote, what it says, what was due. Not there yet is
-// ordinary, since direct reads of a replicated stream may lag: the error is then no permanent one.
-func readPublished(ctx context.Context, log reader, paid event.Paid) (event.Published, error) {
+// facts are what a mail says beside the payment.
+type facts struct {
+	published event.Published
+	// refund is one of the refund constants.
+	refund string
+}
+
+// readFacts reads, in one look at the log, the revision that was paid (who owns the quote, what it says, what was due)
+// and what is known of refunds. payments publishes a refund that it knows of before the quote.paid, so that the mail can
+// say it. That the revision is not there yet is ordinary, since direct reads of a replicated stream may lag: the error is
+// natsstream.ErrNotFound then, and no permanent one.
+func readFacts(ctx context.Context, log reader, paid event.Paid) (facts, error) {
 	subject := event.QuoteSubject{
-		Event: event.NamePublished, Seller: paid.Seller, Quote: paid.QuoteID, N: fmt.Sprint(paid.Revision),
+		Event: event.NamePublished, Seller: paid.Seller, Quote: paid.QuoteID, N: strconv.Itoa(paid.Revision),
 	}.String()
-	record, err := log.Read(ctx, event.StreamQuotes, subject)
+	refunds := "quote." + event.NameRefunded + "." + paid.Seller + "." + paid.QuoteID + ".*"
+	records, err := log.ReadAll(ctx, event.StreamQuotes, subject, refunds)
+	if err != nil {
+		return facts{}, err
+	}
+	i := slices.IndexFunc(records, func(r natsstream.Record) bool { return r.Subject == subject })
+	if i < 0 {
+		return facts{}, fmt.Errorf("read %s: %w", subject, natsstream.ErrNotFound)
+	}
+	published, err := decodePublished(records[i].Data, paid)
+	if err != nil {
+		return facts{}, delivery.Permanent(fmt.Errorf("read %s: %w", subject, err))
+	}
+	return facts{published: published, refund: refundOf(paid, slices.Delete(records, i, i+1))}, nil
+}
+
+func decodePublished(body []byte, paid event.Paid) (event.Published, error) {
+	published, err := decode[event.Published](event.NamePublished, body)
 	if err != nil {
 		return event.Published{}, err
 	}
-	published, err := decode[event.Published](event.NamePublished, record.Data)
-	if err != nil {
-		return event.Published{}, delivery.Permanent(fmt.Errorf("read %s: %w", subject, err))
-	}
 	if published.Seller != paid.Seller || published.QuoteID != paid.QuoteID || published.Revision != paid.Revision || published.Currency == "" {
-		return event.Published{}, delivery.Permanent(fmt.Errorf("read %s: data names another quote, or no currency", subject))
+		return event.Published{}, errors.New("data names another quote, or no currency")
 	}
 	return published, nil
 }
 
-// readRefund tells what the log holds of refunds of the paid revision: one of the refund constants. payments publishes a
-// refund that it knows of before the quote.paid, so that the mail can say it.
-func readRefund(ctx context.Context, log reader, paid event.Paid) (string, error) {
-	filter := event.QuoteSubject{Event: event.NameRefunded, Seller: paid.Seller, Quote: paid.QuoteID, N: "any"}.String()
-	filter = filter[:len(filter)-len("any")] + "*"
-	records, err := log.ReadAll(ctx, event.StreamQuotes, filter)
-	if err != nil {
-		return "", err
-	}
+// refundOf tells what the quote's refunds come to for the paid revision: one of the refund constants.
+func refundOf(paid event.Paid, records []natsstream.Record) string {
 	refund := refundNone
 	for _, record := range records {
 		fact, err := decode[event.PaymentFact](event.NameRefunded, record.Data)
 		switch {
 		case err != nil:
 			// Written by a newer version: that there is a refund is all that can be said.
-			refund = firstOf(refund, refundSome)
+			refund = refundSome
 		case fact.Revision != paid.Revision:
 		case fact.Full && isPaymentOf(paid, fact.Object):
-			return refundWhole, nil
+			return refundWhole
 		default:
 			refund = refundSome
 		}
 	}
-	return refund, nil
+	return refund
 }
 
 // isPaymentOf reports whether the object is the payment that settled the quote, and not, say, a second one.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -29,8 +30,8 @@ type ResendRequest struct {
 	Reason string `json:"reason"`
 }
 
-// ResendAnswer tells what became of it. Error says why nothing was sent; with a Key as well, the mail is on its way and
-// the same request, repeated later, goes on with it.
+// ResendAnswer tells what became of it. Error says why it is not done; with a Key as well, that mail is on its way, and the
+// same request, repeated later, goes on with it. Key ends in .paid where it was the first mail that was still open.
 type ResendAnswer struct {
 	Key   string `json:"key,omitempty"`
 	Entry *Entry `json:"entry,omitempty"`
@@ -96,11 +97,12 @@ func (r *resender) answer(ctx context.Context, body []byte) ResendAnswer {
 	return answer
 }
 
-// resend sends the receipt again, or goes on with a resend that did not come to its end. Here an attempt without an
-// answer is always parked: there is no message in the log that would bring it back, and an operator is looking.
+// resend sends the receipt again, or goes on with one that did not come to its end: also with the first, which has no
+// message to bring it back where that was set aside. What is under way keeps its lease and its waits, so that asking is
+// never the second mail. A resend's attempt without an answer is always parked: an operator is looking.
 func (r *resender) resend(ctx context.Context, req ResendRequest) (string, Entry, error) {
 	subject := event.QuoteSubject{
-		Event: event.NamePaid, Seller: req.Seller, Quote: req.Quote, N: fmt.Sprint(req.Revision),
+		Event: event.NamePaid, Seller: req.Seller, Quote: req.Quote, N: strconv.Itoa(req.Revision),
 	}.String()
 	read, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -112,33 +114,27 @@ func (r *resender) resend(ctx context.Context, req ResendRequest) (string, Entry
 	if err != nil {
 		return "", Entry{}, fmt.Errorf("resend: %w", err)
 	}
-	n, err := r.unused(ctx, req)
+	n, err := r.open(ctx, req)
 	if err != nil {
 		return "", Entry{}, fmt.Errorf("resend: %w", err)
 	}
-	parking := r.sender.rules
-	parking.policy = PolicyPark
-	j := job{key: mailKey(req.Seller, req.Quote, req.Revision, n), paid: paid, sequence: record.Sequence, rules: parking}
+	j := job{key: mailKey(req.Seller, req.Quote, req.Revision, n), paid: paid, sequence: record.Sequence, rules: r.sender.rules}
+	if n > 0 {
+		j.rules.policy = PolicyPark
+	}
 	entry, err := r.sender.sendReceipt(ctx, j)
 	return j.key, entry, err
 }
 
-// unused is the number of the resend to make or to go on with. The receipt itself must have come to its end: sending it
-// by hand while it is under way would be the second mail.
-func (r *resender) unused(ctx context.Context, req ResendRequest) (int, error) {
+// open is the number of the first of the receipt's mails that has not come to its end; 0 is the first mail itself.
+func (r *resender) open(ctx context.Context, req ResendRequest) (int, error) {
 	for n := range maxResends + 1 {
 		found, err := r.sender.ledger.read(ctx, mailKey(req.Seller, req.Quote, req.Revision, n))
 		switch {
-		case errors.Is(err, errNoEntry) && n > 0:
+		case errors.Is(err, errNoEntry), err == nil && !found.entry.Final():
 			return n, nil
-		case errors.Is(err, errNoEntry):
-			return 0, errors.New("the mail has not been tried yet; it goes out by itself")
 		case err != nil:
 			return 0, err
-		case !found.entry.Final() && n > 0:
-			return n, nil
-		case !found.entry.Final():
-			return 0, fmt.Errorf("the mail is still under way (%s); it goes on by itself", found.entry.State)
 		}
 	}
 	return 0, fmt.Errorf("the mail was sent again %d times already", maxResends)

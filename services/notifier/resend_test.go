@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/services/notifier"
 )
 
@@ -111,32 +112,50 @@ func TestResendsThatMakeNoSenseAreRefused(t *testing.T) {
 		request any
 		want    string
 	}{
-		"under way":   {please(0), "under way"},
+		"being sent":  {please(0), "holds the mail's lease"},
 		"unknown":     {please(7), "no such message"},
 		"wildcard":    {notifier.ResendRequest{Seller: "*", Quote: "q_0", Revision: 2, Reason: "x"}, "request needs"},
 		"no reason":   {notifier.ResendRequest{Seller: "main", Quote: "q_0", Revision: 2}, "request needs"},
 		"no revision": {notifier.ResendRequest{Seller: "main", Quote: "q_0", Reason: "x"}, "request needs"},
 		"not JSON":    {"text", "not JSON"},
 	} {
-		if answer := ask(t, nc, tt.request); !strings.Contains(answer.Error, tt.want) || answer.Entry != nil {
+		if answer := ask(t, nc, tt.request); !strings.Contains(answer.Error, tt.want) {
 			t.Errorf("%s: %+v, want the refusal %q", name, answer, tt.want)
 		}
+	}
+	if n := len(h.smtp.mails()); n != 1 {
+		t.Errorf("%d mails, want the one that is being sent", n)
 	}
 	h.smtp.set(script{})
 	h.smtp.cutAll()
 }
 
-// A quote.paid that was never tried is not an operator's business yet.
-func TestAMailThatWasNotTriedIsNotResent(t *testing.T) {
+// A message that was set aside comes no more by itself; once its cause is gone, an operator's wish sends the first mail.
+func TestAMailWhoseMessageWasSetAsideIsSentOnRequest(t *testing.T) {
 	h := newHouse(t, script{})
 	h.start(h.config())
 	r := paidQuote(0)
-	store(t, h.log, paidMessage(t, r)) // without the published revision it cannot be tried
+	r.Published.Document.Owner.Email = "canary0@seller.example"
+	good := publishedMessage(t, r)
+	store(t, h.log, natsstream.Message{Subject: good.Subject, Data: []byte("{}")}, paidMessage(t, r))
 	eventually(t, func() bool {
-		_, err := h.log.Read(t.Context(), event.StreamQuotes, "quote.paid.main.q_0.2")
-		return err == nil
-	}, "the fact is there")
-	if answer := ask(t, h.nats.Conn("operator"), please(0)); !strings.Contains(answer.Error, "not been tried") {
-		t.Errorf("resend = %+v, want a refusal", answer)
+		letters, err := h.log.ReadAll(t.Context(), event.StreamDead, "dead.notifier.>")
+		return err == nil && len(letters) == 1
+	}, "it is set aside")
+	nc := h.nats.Conn("operator")
+	if answer := ask(t, nc, please(0)); answer.Error == "" || answer.Entry != nil {
+		t.Errorf("resend of what still cannot be read = %+v, want why", answer)
 	}
+	stream, err := h.log.JetStream().Stream(t.Context(), event.StreamQuotes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.DeleteMsg(t.Context(), 1); err != nil { // stands for a notifier that can read it
+		t.Fatal(err)
+	}
+	store(t, h.log, good)
+	if answer := ask(t, nc, please(0)); answer.Key != r.Key || answer.Entry == nil || answer.Entry.State != notifier.StateSent {
+		t.Errorf("resend = %+v, want the first mail sent", answer)
+	}
+	h.oneEach(1)
 }

@@ -137,23 +137,21 @@ func later(e Entry, wait time.Duration) error {
 func (s *sender) take(ctx context.Context, j job, old line) (receipt, line, error) {
 	read, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	published, err := readPublished(read, s.log, j.paid)
+	known, err := readFacts(read, s.log, j.paid)
 	if err != nil {
 		return receipt{}, old, fmt.Errorf("claim mail: %w", err)
 	}
 	e := old.entry
 	if old.revision == 0 {
-		e = Entry{FirstAt: s.now().UTC(), Template: currentTemplate, Sequence: j.sequence}
-		if e.Refund, err = readRefund(read, s.log, j.paid); err != nil {
-			return receipt{}, old, fmt.Errorf("claim mail: %w", err)
-		}
+		// What the words depend on is fixed now: every further attempt says the same.
+		e = Entry{FirstAt: s.now().UTC(), Template: currentTemplate, Refund: known.refund, Sequence: j.sequence}
 	}
 	claimed, err := s.write(ctx, old, j.rules.claimed(e, s.now().UTC(), s.newOwner()))
 	if err != nil {
 		return receipt{}, old, fmt.Errorf("claim mail: %w", err)
 	}
 	return receipt{
-		paid: j.paid, published: published, refund: e.Refund, template: e.Template, publicURL: s.publicURL, key: j.key,
+		paid: j.paid, published: known.published, refund: e.Refund, template: e.Template, publicURL: s.publicURL, key: j.key,
 	}, claimed, nil
 }
 

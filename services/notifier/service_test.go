@@ -118,16 +118,20 @@ func (h *house) settled(from, n int, want notifier.State) {
 	}
 }
 
-// acked waits until the durable has nothing open.
+// acked waits until every quote.paid that is stored is answered for good.
 func (h *house) acked() {
 	h.t.Helper()
+	last, err := h.log.Read(h.t.Context(), event.StreamQuotes, "quote.paid.>")
+	if err != nil {
+		h.t.Fatal(err)
+	}
 	c, err := h.log.JetStream().Consumer(h.t.Context(), event.StreamQuotes, natsstream.DurableNotifier)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	eventually(h.t, func() bool {
 		info, err := c.Info(h.t.Context())
-		return err == nil && info.NumAckPending == 0 && info.NumPending == 0
+		return err == nil && info.NumAckPending == 0 && info.AckFloor.Stream >= last.Sequence
 	}, "everything is acknowledged")
 }
 

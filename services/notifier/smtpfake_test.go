@@ -33,6 +33,7 @@ type smtpFake struct {
 type accepted struct {
 	from, to string
 	data     []byte // without dot-stuffing, with the lines' CRLF
+	at       time.Time
 }
 
 // script says how the fake misbehaves. The zero script behaves.
@@ -279,7 +280,7 @@ func (f *smtpFake) data(c net.Conn, in *bufio.Reader, from, to string) bool {
 	refusal := f.scriptFor(to).reply["dot"]
 	if refusal == "" || strings.HasPrefix(refusal, "2") {
 		f.mu.Lock()
-		f.accepted = append(f.accepted, accepted{from: from, to: to, data: data.Bytes()})
+		f.accepted = append(f.accepted, accepted{from: from, to: to, data: data.Bytes(), at: time.Now()})
 		f.mu.Unlock()
 	}
 	return f.step(c, "dot", "250 2.0.0 ok queued as Q1 for owner@seller.example", to)

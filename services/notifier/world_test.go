@@ -1,10 +1,13 @@
 package notifier_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net/mail"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -92,8 +95,14 @@ func (l memoryLog) Read(_ context.Context, _, subject string) (natsstream.Record
 	return natsstream.Record{}, natsstream.ErrNotFound
 }
 
-func (l memoryLog) ReadAll(context.Context, string, ...string) ([]natsstream.Record, error) {
-	return nil, nil
+func (l memoryLog) ReadAll(_ context.Context, _ string, filters ...string) ([]natsstream.Record, error) {
+	var found []natsstream.Record
+	for _, f := range filters {
+		if r, ok := l.records[f]; ok {
+			found = append(found, r)
+		}
+	}
+	return found, nil
 }
 
 // memoryShelf is a ledger's store in memory, with the revisions of a real one.
@@ -176,4 +185,14 @@ func refundMessage(tb testing.TB, r notifier.Receipt, object string, revision in
 		Seller: r.Paid.Seller, QuoteID: r.Paid.QuoteID, Revision: revision, Object: object, Full: full, Amount: 100, Currency: r.Paid.Currency,
 		OccurredAt: r.Paid.PaidAt, Mode: r.Paid.Mode, Account: r.Paid.Account,
 	})
+}
+
+// messageIDOf reads the Message-ID of a mail, without angle brackets.
+func messageIDOf(tb testing.TB, wire []byte) string {
+	tb.Helper()
+	msg, err := mail.ReadMessage(bytes.NewReader(wire))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return strings.Trim(msg.Header.Get("Message-Id"), "<>")
 }
