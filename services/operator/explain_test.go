@@ -43,6 +43,7 @@ func kinds(s story) []string {
 	return out
 }
 
+// R74: no address in full.
 func TestExplainTellsTheWholeStoryOfAQuote(t *testing.T) {
 	w := newWorld(t, onAccount)
 	w.run("simulate", "refund", "--quote", "q_1042", "--settle", "0s", "--seed", "3").want(t, 0)
@@ -145,6 +146,7 @@ func TestExplainWithoutRedisTellsWhatTheLogKnows(t *testing.T) {
 	w.run("explain", "q_1042").want(t, 0, "published revision 2", "note: REDIS_URL is not set")
 }
 
+// R67: one event.
 func TestReplayAsksThePaymentsWorker(t *testing.T) {
 	w := newWorld(t)
 	w.run("simulate", "paid", "--quote", "q_1042", "--settle", "0s", "--seed", "3").want(t, 0)

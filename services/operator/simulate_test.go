@@ -11,6 +11,7 @@ import (
 	"quittance.internal/services/operator/scenario"
 )
 
+// R34 R46 R47 R58 R60 R62, seen from outside.
 func TestEveryScenarioEndsAsItMust(t *testing.T) {
 	t.Parallel()
 	for _, s := range scenario.All() {
