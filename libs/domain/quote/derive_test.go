@@ -186,6 +186,10 @@ func TestPaidTimeIsTheBestKnownThenTheEarliest(t *testing.T) {
 	if got := at(messages...); got != "-30s" {
 		t.Errorf("paid at %s with the charge, want its own -30s", got)
 	}
+	later := s.charge("charge.succeeded", "ch_1", "pi_1", object{"created": stripetest.Start + 900})
+	if got := at(append(events(t, session, intent, later), published(revision(1)))...); got != "900s" {
+		t.Errorf("paid at %s with a charge later than the events, want its own 900s", got)
+	}
 	state := run(nil, messages...).state()
 	want := quote.PaymentIDs{Session: "cs_1", Intent: "pi_1", Event: "evt_1QuittanceEvent00003"}
 	if state.Payment != want || state.Deal != "deal_7" || state.Seller != seller || state.Revision != 1 {

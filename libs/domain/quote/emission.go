@@ -8,9 +8,13 @@ import (
 	"time"
 )
 
-// due lists the emissions whose predicate holds: first the siblings, by name
-// and n, then quote.paid, so that whoever reads quote.paid finds the siblings
-// already stored.
+// dueOrder is the order in which emissions are to be stored: an attempt is begun
+// before it fails, and whoever reads quote.paid finds its siblings stored.
+var dueOrder = []string{
+	EventPaymentProcessing, EventPaymentFailed, EventRefunded, EventDisputed, EventDuplicatePayment, EventPaid,
+}
+
+// due lists the emissions whose predicate holds, by dueOrder and n.
 //
 // Each predicate stays true as facts grow, whatever comes later. So a refund
 // that fails in the end was still emitted as a refund, and an attempt that
@@ -24,7 +28,9 @@ func (v *view) due() []Emission {
 	v.attemptsDue(&all)
 	v.disputesDue(&all)
 	v.duplicatesDue(&all)
-	order := func(a, b Emission) int { return cmp.Or(strings.Compare(a.Event, b.Event), strings.Compare(a.N, b.N)) }
+	order := func(a, b Emission) int {
+		return cmp.Or(cmp.Compare(slices.Index(dueOrder, a.Event), slices.Index(dueOrder, b.Event)), strings.Compare(a.N, b.N))
+	}
 	slices.SortStableFunc(all, order)
 	// Several charges and refunds tell of one refunded payment.
 	all = slices.CompactFunc(all, func(a, b Emission) bool { return order(a, b) == 0 })

@@ -22,7 +22,7 @@ func (c chance) id(prefix string) string { return fmt.Sprintf("%s_%d", prefix, 1
 
 func (c chance) set(prefix string) quote.Set {
 	var s quote.Set
-	for n := 1; n <= 3; n++ {
+	for n := 1; n <= 5; n++ {
 		if c.IntN(4) == 0 {
 			s = append(s, fmt.Sprintf("%s_%d", prefix, n))
 		}
@@ -264,6 +264,9 @@ func TestOnceDueAlwaysDue(t *testing.T) {
 				reached[e.Event]++
 				if e.Event == quote.EventPaid && i != len(s.Due)-1 {
 					t.Fatalf("seed %d: quote.paid is not the last of %v", seed, s.Due)
+				}
+				if e.Event == quote.EventPaymentProcessing && now["payment_failed."+e.N] {
+					t.Fatalf("seed %d: %s fails before it begins in %v", seed, e.N, s.Due)
 				}
 				if e.Seller != seller || e.At.IsZero() {
 					t.Fatalf("seed %d: incomplete emission %+v", seed, e)
