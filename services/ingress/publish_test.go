@@ -61,12 +61,13 @@ func TestRacingDeliveriesOfOneEventAreStoredOnce(t *testing.T) {
 	r.wantMetric(`quittance_webhooks_received_total{outcome="duplicate"}`, "63")
 }
 
-// forget makes the stream forget every message id that it has seen so far.
+// forget makes the stream forget every message id that it has seen so far. It changes the window more than once:
+// nats-server 2.15.2 starts the clean-up before it takes the new window over, and then looks again after the old one.
 func (r *rig) forget() {
 	r.tb.Helper()
-	r.change(func(c *jetstream.StreamConfig) { c.Duplicates = 100 * time.Millisecond })
 	probe := 0
 	r.eventually("the window of message ids has passed", func() bool {
+		r.change(func(c *jetstream.StreamConfig) { c.Duplicates = time.Duration(100+probe%2) * time.Millisecond })
 		probe++
 		stored, err := r.stored.Fact(r.tb.Context(), natsstream.Message{Subject: fmt.Sprintf("stripe.probe.%d", probe), ID: "probe"})
 		if err != nil {
@@ -95,7 +96,7 @@ func TestARepeatedEventIsStoredOnceAlsoAfterTheWindow(t *testing.T) {
 // Decisions of architecture.md §3 about a taken event id.
 func TestATakenEventIDIsCompared(t *testing.T) {
 	first := `{"id":"evt_1","type":"charge.succeeded","livemode":false,"api_version":"2023-10-16","pending_webhooks":2,` +
-		`"data":{"object":{"id":"ch_1","amount":10000,"rate":1.50,"note":"café","nested":{"a":[1,2],"b":null}},"previous_attributes":{"x":1}}}`
+		`"data":{"object":{"id":"ch_1","amount":10000,"rate":1.50,"big":9007199254740993,"note":"café","nested":{"a":[1,2],"b":null}},"previous_attributes":{"x":1}}}`
 	swap := func(from, to string) string {
 		if !strings.Contains(first, from) {
 			t.Fatalf("%s is not in the first event", from)
@@ -103,7 +104,7 @@ func TestATakenEventIDIsCompared(t *testing.T) {
 		return strings.Replace(first, from, to, 1)
 	}
 	pretty := "{\n  \"livemode\": false, \"type\": \"charge.succeeded\",\n \"id\": \"evt_1\",\n \"api_version\": \"2023-10-16\",\n" +
-		" \"data\": {\"object\": {\"amount\": 10000, \"id\": \"ch_1\", \"nested\": {\"b\": null, \"a\": [1, 2]}, \"note\": \"caf\\u00e9\", \"rate\": 1.50}}\n}\n"
+		" \"data\": {\"object\": {\"amount\": 10000, \"id\": \"ch_1\", \"nested\": {\"b\": null, \"a\": [1, 2]}, \"note\": \"caf\\u00e9\", \"rate\": 1.50, \"big\": 9007199254740993}}\n}\n"
 	cases := []struct {
 		name, body string
 		outcome    ingress.Outcome
@@ -119,6 +120,7 @@ func TestATakenEventIDIsCompared(t *testing.T) {
 			ingress.OtherRendering, "",
 		},
 		{"same version, another amount", swap("10000", "10001"), ingress.Conflict, "another object"},
+		{"same version, a number that a float cannot tell apart", swap("9007199254740993", "9007199254740992"), ingress.Conflict, "another object"},
 		{"same version, array in another order", swap("[1,2]", "[2,1]"), ingress.Conflict, "another object"},
 		{"same version, no object", swap(`"object":{"id"`, `"subject":{"id"`), ingress.Conflict, "another object"},
 		{"another type", swap("charge.succeeded", "charge.failed"), ingress.Conflict, "another type"},

@@ -238,9 +238,14 @@ func (rc *Receiver) record(got *receipt, took time.Duration) {
 		fields = append(fields, zap.Error(got.err))
 	}
 	if p := got.published; p.TraceID != "" {
-		fields = append(fields, zap.Uint64("stream_sequence", p.Sequence), zap.String("trace_id", p.TraceID),
-			zap.String("event_id", p.Event.ID), zap.String("event_type", p.Event.Type), zap.String("account", p.Event.Account),
-			zap.String("mode", p.Event.Mode), zap.String("api_version", p.Event.APIVersion), zap.String("detail", p.Detail))
+		fields = append(fields, zap.Uint64("stream_sequence", p.Sequence), zap.String("trace_id", p.TraceID))
+	}
+	if e := got.published.Event; e.ID != "" {
+		fields = append(fields, zap.String("event_id", e.ID), zap.String("event_type", e.Type), zap.String("account", e.Account),
+			zap.String("mode", e.Mode), zap.String("api_version", e.APIVersion))
+	}
+	if detail := got.published.Detail; detail != "" {
+		fields = append(fields, zap.String("detail", detail))
 	}
 	line.Write(fields...)
 }

@@ -49,19 +49,21 @@ func TestA200MeansThatTheRawBodyIsStored(t *testing.T) {
 // R54, R57: nothing genuine is refused for what it is.
 func TestUnknownTypesVersionsAndMediaTypesAreStored(t *testing.T) {
 	r := start(t)
-	for n, c := range []struct{ body, subject string }{
-		{`{"id":"evt_a","type":"some.future_thing.happened","livemode":false,"api_version":"2031-01-01.kelp"}`, "stripe.test.platform.evt_a.some.future_thing.happened"},
-		{`{"id":"evt_b","type":"charge.succeeded","livemode":true,"account":"acct_1"}`, "stripe.live.acct_1.evt_b.charge.succeeded"},
-		{`{"id":"evt_c","type":"ping","livemode":true,"account":null,"api_version":null}`, "stripe.live.platform.evt_c.ping"},
-		{`{"id":"evt_d","type":"v1.billing.meter.error","livemode":false,"object":"v2.core.event","created":"2026-01-01T00:00:00Z"}`, "stripe.test.platform.evt_d.v1.billing.meter.error"},
-		{`{"id":"evt_e","type":"ping","livemode":false,"api_version":"bad\r\nversion"}`, "stripe.test.platform.evt_e.ping"},
+	for n, c := range []struct{ body, subject, version string }{
+		{`{"id":"evt_a","type":"some.future_thing.happened","livemode":false,"api_version":"2031-01-01.kelp"}`, "stripe.test.platform.evt_a.some.future_thing.happened", "2031-01-01.kelp"},
+		{`{"id":"evt_b","type":"charge.succeeded","livemode":true,"account":"acct_1"}`, "stripe.live.acct_1.evt_b.charge.succeeded", ""},
+		{`{"id":"evt_c","type":"ping","livemode":true,"account":null,"api_version":null}`, "stripe.live.platform.evt_c.ping", ""},
+		{`{"id":"evt_d","type":"v1.billing.meter.error","livemode":false,"object":"v2.core.event","created":"2026-01-01T00:00:00Z"}`, "stripe.test.platform.evt_d.v1.billing.meter.error", ""},
+		{`{"id":"evt_e","type":"ping","livemode":false,"api_version":"bad\r\nversion"}`, "stripe.test.platform.evt_e.ping", ""},
 	} {
 		req := r.request([]byte(c.body))
 		req.Header.Set("Content-Type", []string{"application/json", "text/plain", "", "application/octet-stream", "x"}[n])
 		if got := r.do(req); got.status != http.StatusOK || got.code != "stored" {
 			t.Errorf("POST %s = %+v, want 200 stored", c.body, got)
 		}
-		r.wantStored(c.subject, []byte(c.body))
+		if got := r.wantStored(c.subject, []byte(c.body)).Header.Get(event.HeaderAPIVersion); got != c.version {
+			t.Errorf("header %s of %s = %q, want %q", event.HeaderAPIVersion, c.body, got, c.version)
+		}
 	}
 }
 
@@ -235,6 +237,14 @@ func TestSignedButUnreadableBodiesAreStoredAside(t *testing.T) {
 	}
 }
 
+// Message ids of bodies set aside cannot be those of events.
+func TestAnEventCannotPassForABodySetAside(t *testing.T) {
+	r := start(t)
+	r.wantPost([]byte("{}"), ingress.Unreadable)
+	sum := sha256.Sum256([]byte("{}"))
+	r.wantPost(eventBody(hex.EncodeToString(sum[:]), "charge.succeeded"), ingress.Stored)
+}
+
 func TestOfADuplicateKeyTheLastCounts(t *testing.T) {
 	r := start(t)
 	body := []byte(`{"id":"evt_0","type":"a","id":"evt_1","livemode":true,"type":"charge.succeeded","livemode":false}`)
@@ -259,7 +269,7 @@ func (r *rig) raw(head string) net.Conn {
 
 // R57: the security table's slow bodies.
 func TestASlowClientIsCutOffAndDisturbsNobody(t *testing.T) {
-	r := start(t, func(c *ingress.Config) { c.ReadTimeout = time.Second })
+	r := start(t, func(c *ingress.Config) { c.ReadTimeout = 3 * time.Second })
 	head := "POST /webhooks/stripe HTTP/1.1\r\nHost: x\r\nStripe-Signature: t=1,v1=00\r\nContent-Length: 4000\r\n\r\n{"
 	var slow []net.Conn
 	for range 300 {
@@ -268,7 +278,7 @@ func TestASlowClientIsCutOffAndDisturbsNobody(t *testing.T) {
 	for n := range 50 {
 		began := time.Now()
 		r.wantPost(eventBody(fmt.Sprintf("evt_%d", n), "charge.succeeded"), ingress.Stored)
-		if took := time.Since(began); took > 500*time.Millisecond {
+		if took := time.Since(began); took > 2*time.Second {
 			t.Errorf("a good request took %v beside 300 slow ones", took)
 		}
 	}
@@ -283,6 +293,21 @@ func TestASlowClientIsCutOffAndDisturbsNobody(t *testing.T) {
 		if got := r.read(res); got.status != http.StatusRequestTimeout || got.code != "incomplete_body" || !res.Close {
 			t.Errorf("a slow client got %d %s, want 408 incomplete_body and the end of the connection", got.status, got.code)
 		}
+	}
+}
+
+func TestABodyAnnouncedTooLargeIsRefusedBeforeItIsSent(t *testing.T) {
+	r := start(t)
+	conn := r.raw("POST /webhooks/stripe HTTP/1.1\r\nHost: x\r\nStripe-Signature: t=1,v1=00\r\nContent-Length: 2097152\r\n\r\n")
+	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.read(res); got.status != http.StatusRequestEntityTooLarge || !res.Close {
+		t.Errorf("answer = %+v, want 413 and the end of the connection", got)
 	}
 }
 
