@@ -236,7 +236,7 @@ func skipEscape(b []byte, i int) (end int, bad string) {
 
 // skipScalar passes over a number, true, false or null.
 func skipScalar(b []byte, i int) (end int, bad string) {
-	word := ""
+	var word string
 	switch b[i] {
 	case 't':
 		word = "true"

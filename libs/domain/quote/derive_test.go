@@ -55,6 +55,16 @@ func TestEventsOfAnotherAccountOrModeChangeNothing(t *testing.T) {
 			t.Errorf("state = %+v, want pending and nothing due", s)
 		}
 	})
+	t.Run("live metadata does not make a test charge ours", func(t *testing.T) {
+		live := &script{&stripetest.Maker{Shape: stripetest.Shape2023, Live: true}}
+		f := quote.RevisionFacts(r)
+		for _, m := range events(t, live.intentSucceeded("pi_1", "ch_1"), newScript().charge("charge.succeeded", "ch_1", "pi_1", nil)) {
+			f.Merge(m.change.Facts)
+		}
+		if s := quote.Derive(quote.PlatformAccount, f); s.Status != quote.StatusPending || len(s.Due) > 0 {
+			t.Errorf("state = %+v, want pending and nothing due", s)
+		}
+	})
 	t.Run("another seller", func(t *testing.T) {
 		s := newScript()
 		body := s.Event("checkout.session.completed", s.done("cs_1", "pi_1", "paid").With(object{"metadata": stripetest.Metadata("mallory", quoteID, 1)}))
@@ -212,6 +222,7 @@ func TestTimesOfRefundAndChargeback(t *testing.T) {
 
 // What cannot be told apart by name alone, in every order.
 func TestFurtherSequencesConverge(t *testing.T) {
+	t.Parallel()
 	r := revision(1)
 	for _, test := range []row{
 		{

@@ -52,7 +52,7 @@ func search[T any](list []T, want *T, order func(a, b *T) int) (at int, found bo
 func find[T any](list []T, order func(*T) int) (at int, found bool) {
 	low, high := 0, len(list)
 	for low < high {
-		mid := int(uint(low+high) >> 1) //nolint:gosec // both are indexes of one list
+		mid := int(uint(low+high) >> 1)
 		switch c := order(&list[mid]); {
 		case c == 0:
 			return mid, true

@@ -26,13 +26,13 @@ type message struct {
 }
 
 // events decodes bodies into messages.
-func events(t testing.TB, bodies ...[]byte) []message {
-	t.Helper()
+func events(tb testing.TB, bodies ...[]byte) []message {
+	tb.Helper()
 	var all []message
 	for _, body := range bodies {
 		change, err := stripeevent.Decode(body)
 		if err != nil {
-			t.Fatalf("Decode = %v\n%s", err, body)
+			tb.Fatalf("Decode = %v\n%s", err, body)
 		}
 		all = append(all, message{change: change})
 	}

@@ -198,9 +198,9 @@ func (p *payment) addDispute(d *DisputeFact) {
 }
 
 // returned is the greatest amount_refunded the charge showed, and since when.
-func (c *ChargeFact) returned() (int64, Moment) {
+func (h *ChargeFact) returned() (int64, Moment) {
 	var most Returned
-	for _, r := range c.Refunded {
+	for _, r := range h.Refunded {
 		if r.Amount > most.Amount {
 			most = r
 		}

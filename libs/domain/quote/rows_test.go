@@ -119,6 +119,7 @@ func join(parts ...[][]byte) [][]byte { return slices.Concat(parts...) }
 
 // R60: whatever the order, however often, in whichever shape: one result.
 func TestEveryOrderOfAPaymentEndsTheSame(t *testing.T) {
+	t.Parallel()
 	for _, r := range slices.Concat(rowsOfPayments(), rowsOfRefundsAndDisputes(), rowsOfSubscriptions(), rowsOfTheQuote()) {
 		for _, shape := range stripetest.Shapes {
 			t.Run(r.name+"/"+string(shape), func(t *testing.T) {

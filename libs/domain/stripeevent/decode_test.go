@@ -69,110 +69,158 @@ func TestFactsComeFromTheSnapshot(t *testing.T) {
 		names []string
 	}{
 		"session completed unpaid": {
-			"checkout.session.completed", object{"status": "complete", "payment_intent": "pi_1"}, session,
+			"checkout.session.completed",
+			object{"status": "complete", "payment_intent": "pi_1"},
+			session,
 			`{"sessions":[{"id":"cs_1",` + org + `,"intents":["pi_1"],"complete":` + at + `,"unpaid":` + at + `}]}`, nil,
 		},
 		"session paid, links expanded": {
-			"checkout.session.completed", object{
+			"checkout.session.completed",
+			object{
 				"status": "complete", "payment_status": "paid", "payment_intent": object{"id": "pi_1", "object": "payment_intent"},
 				"invoice": object{"id": "in_1"}, "subscription": object{"id": "sub_1"},
-			}, session,
+			},
+			session,
 			`{"sessions":[{"id":"cs_1",` + org + `,"intents":["pi_1"],"invoices":["in_1"],"subscriptions":["sub_1"],"complete":` + at + `,` + settled(2, at, evt) + `}]}`, nil,
 		},
 		"session whose delayed payment failed": {
-			"checkout.session.async_payment_failed", object{"status": "complete"}, session,
+			"checkout.session.async_payment_failed",
+			object{"status": "complete"},
+			session,
 			`{"sessions":[{"id":"cs_1",` + org + `,"complete":` + at + `,"unpaid":` + at + `,"failed":` + at + `}]}`, nil,
 		},
 		"session whose delayed payment succeeded, by its name alone": {
-			"checkout.session.async_payment_succeeded", object{"status": nil, "payment_status": nil}, session,
+			"checkout.session.async_payment_succeeded",
+			object{"status": nil, "payment_status": nil},
+			session,
 			`{"sessions":[{"id":"cs_1",` + org + `,"complete":` + at + `,` + settled(2, at, evt) + `}]}`, nil,
 		},
 		"session expired": {
-			"checkout.session.expired", object{"status": "expired"}, session,
+			"checkout.session.expired",
+			object{"status": "expired"},
+			session,
 			`{"sessions":[{"id":"cs_1",` + org + `,"expired":` + at + `}]}`, nil,
 		},
 		"intent succeeded": {
-			"payment_intent.succeeded", object{"status": "succeeded", "amount_received": 10000, "latest_charge": object{"id": "ch_1"}, "metadata": ours()}, intent,
+			"payment_intent.succeeded",
+			object{"status": "succeeded", "amount_received": 10000, "latest_charge": object{"id": "ch_1"}, "metadata": ours()},
+			intent,
 			`{"intents":[{"id":"pi_1",` + org + `,"charges":["ch_1"],` + settled(2, at, evt) + `}]}`, nil,
 		},
 		"intent of 2022 and before, with its charges": {
-			"payment_intent.succeeded", object{
+			"payment_intent.succeeded",
+			object{
 				"status": "succeeded", "amount_received": 10000, "metadata": ours(),
 				"charges": object{"object": "list", "data": []any{object{"id": "ch_2"}, object{"id": "ch_1"}}},
-			}, intent,
+			},
+			intent,
 			`{"intents":[{"id":"pi_1",` + org + `,"charges":["ch_1","ch_2"],` + settled(2, at, evt) + `}]}`, nil,
 		},
 		"intent in flight is its charge's": {
-			"payment_intent.processing", object{"status": "processing", "latest_charge": "py_1", "metadata": ours()}, intent,
+			"payment_intent.processing",
+			object{"status": "processing", "latest_charge": "py_1", "metadata": ours()},
+			intent,
 			`{"intents":[{"id":"pi_1",` + org + `,"charges":["py_1"]}],"charges":[{"id":"py_1","test":true,"intents":["pi_1"],"pending":` + at + `}]}`, nil,
 		},
 		"intent failed": {
-			"payment_intent.payment_failed", object{"status": "requires_payment_method", "last_payment_error": object{"charge": "ch_1"}, "metadata": ours()}, intent,
+			"payment_intent.payment_failed",
+			object{"status": "requires_payment_method", "last_payment_error": object{"charge": "ch_1"}, "metadata": ours()},
+			intent,
 			`{"intents":[{"id":"pi_1",` + org + `,"charges":["ch_1"],"failed":` + at + `}],"charges":[{"id":"ch_1","test":true,"intents":["pi_1"],"failed":` + at + `}]}`, nil,
 		},
 		"intent canceled": {
-			"payment_intent.canceled", object{"status": "canceled", "metadata": ours()}, intent,
+			"payment_intent.canceled",
+			object{"status": "canceled", "metadata": ours()},
+			intent,
 			`{"intents":[{"id":"pi_1",` + org + `,"canceled":` + at + `}]}`, nil,
 		},
 		"charge with metadata": {
-			"charge.succeeded", object{"payment_intent": "pi_1", "metadata": ours()}, charge,
+			"charge.succeeded",
+			object{"payment_intent": "pi_1", "metadata": ours()},
+			charge,
 			`{"charges":[{"id":"ch_1",` + org + `,"intents":["pi_1"],` + settled(1, "1795168770", evt) + `}]}`, nil,
 		},
 		"charge without metadata": {
-			"charge.succeeded", object{"payment_intent": "pi_1"}, charge,
-			`{"charges":[{"id":"ch_1","test":true,"intents":["pi_1"],` + settled(1, "1795168770", evt) + `}]}`, []string{"ch_1", "pi_1"},
+			"charge.succeeded",
+			object{"payment_intent": "pi_1"},
+			charge,
+			`{"charges":[{"id":"ch_1","test":true,"intents":["pi_1"],` + settled(1, "1795168770", evt) + `}]}`,
+			[]string{"ch_1", "pi_1"},
 		},
 		"charge partly captured": {
-			"charge.captured", object{"amount": 12000, "amount_captured": 10000}, charge,
-			`{"charges":[{"id":"ch_1","test":true,` + settled(1, "1795168770", evt) + `}]}`, []string{"ch_1"},
+			"charge.captured",
+			object{"amount": 12000, "amount_captured": 10000},
+			charge,
+			`{"charges":[{"id":"ch_1","test":true,` + settled(1, "1795168770", evt) + `}]}`,
+			[]string{"ch_1"},
 		},
 		"charge refunded, the refunds embedded": {
-			"charge.refunded", object{
+			"charge.refunded",
+			object{
 				"payment_intent": "pi_1", "amount_refunded": 4000,
 				"refunds": object{"object": "list", "data": []any{
 					object{"id": "re_1", "object": "refund", "amount": 4000, "currency": "pln", "charge": "ch_1", "created": 1795168799, "status": "succeeded"},
 				}},
-			}, charge,
+			},
+			charge,
 			`{"charges":[{"id":"ch_1","test":true,"intents":["pi_1"],` + settled(1, "1795168770", evt) + `,"refunded":[{"payment":"pi_1","amount":4000,"at":` + at + `}]}],` +
 				`"refunds":[{"id":"re_1","test":true,"charges":["ch_1"],"intents":["pi_1"],"payments":["pi_1"],"money":{"amount":4000,"currency":"pln"},"at":1795168799,"done":` + at + `}]}`,
 			[]string{"ch_1", "pi_1"},
 		},
 		"charge failed": {
-			"charge.failed", object{"status": "failed", "paid": false, "captured": false}, charge,
-			`{"charges":[{"id":"ch_1","test":true,"failed":` + at + `}]}`, []string{"ch_1"},
+			"charge.failed",
+			object{"status": "failed", "paid": false, "captured": false},
+			charge,
+			`{"charges":[{"id":"ch_1","test":true,"failed":` + at + `}]}`,
+			[]string{"ch_1"},
 		},
 		"charge expired without capture": {
-			"charge.expired", object{"captured": false, "amount_captured": 0}, charge,
-			`{"charges":[{"id":"ch_1","test":true,"failed":` + at + `}]}`, []string{"ch_1"},
+			"charge.expired",
+			object{"captured": false, "amount_captured": 0},
+			charge,
+			`{"charges":[{"id":"ch_1","test":true,"failed":` + at + `}]}`,
+			[]string{"ch_1"},
 		},
 		"refund pending": {
-			"refund.created", object{"charge": "ch_1", "payment_intent": "pi_1", "status": "pending", "metadata": ours()}, refund,
+			"refund.created",
+			object{"charge": "ch_1", "payment_intent": "pi_1", "status": "pending", "metadata": ours()},
+			refund,
 			`{"refunds":[{"id":"re_1","test":true,"charges":["ch_1"],"intents":["pi_1"],"payments":["pi_1"],"money":{"amount":10000,"currency":"pln"},"at":` + at + `}]}`,
 			[]string{"ch_1", "pi_1"},
 		},
 		"refund failed": {
-			"refund.failed", object{"charge": "ch_1", "status": "failed"}, refund,
+			"refund.failed",
+			object{"charge": "ch_1", "status": "failed"},
+			refund,
 			`{"refunds":[{"id":"re_1","test":true,"charges":["ch_1"],"payments":["ch_1"],"money":{"amount":10000,"currency":"pln"},"at":` + at + `,"dead":` + at + `}]}`,
 			[]string{"ch_1"},
 		},
 		"dispute": {
-			"charge.dispute.funds_withdrawn", object{"charge": "ch_1", "payment_intent": "pi_1", "balance_transactions": []any{
+			"charge.dispute.funds_withdrawn",
+			object{"charge": "ch_1", "payment_intent": "pi_1", "balance_transactions": []any{
 				stripetest.Transaction("txn_2", 10000, 0), stripetest.Transaction("txn_1", -10000, 1500),
-			}}, dispute,
+			}},
+			dispute,
 			`{"disputes":[{"id":"dp_1","test":true,"charges":["ch_1"],"intents":["pi_1"],"money":{"amount":10000,"currency":"pln"},` +
 				`"statuses":[{"name":"needs_response","since":` + at + `}],"transactions":[{"id":"txn_1","amount":-10000},{"id":"txn_2","amount":10000}]}]}`,
 			[]string{"ch_1", "pi_1"},
 		},
 		"subscription deleted": {
-			"customer.subscription.deleted", object{"status": "canceled", "metadata": ours()}, subscription,
+			"customer.subscription.deleted",
+			object{"status": "canceled", "metadata": ours()},
+			subscription,
 			`{"subscriptions":[{"id":"sub_1",` + org + `,"ended":` + at + `}]}`, nil,
 		},
 		"subscription never begun": {
-			"customer.subscription.updated", object{"status": "incomplete_expired", "metadata": ours()}, subscription,
+			"customer.subscription.updated",
+			object{"status": "incomplete_expired", "metadata": ours()},
+			subscription,
 			`{"subscriptions":[{"id":"sub_1",` + org + `,"ended":` + at + `}]}`, nil,
 		},
 		"subscription past due": {
-			"customer.subscription.updated", object{"status": "past_due", "metadata": ours()}, subscription,
+			"customer.subscription.updated",
+			object{"status": "past_due", "metadata": ours()},
+			subscription,
 			`{"subscriptions":[{"id":"sub_1",` + org + `}]}`, nil,
 		},
 	} {

@@ -58,7 +58,7 @@ func FuzzDecode(f *testing.F) {
 		var small bytes.Buffer
 		if json.Compact(&small, body) == nil {
 			c2, err2 := stripeevent.Decode(small.Bytes())
-			if !reflect.DeepEqual(c, c2) || !reflect.DeepEqual(err, err2) {
+			if !reflect.DeepEqual(c, c2) || text(err) != text(err2) {
 				t.Fatalf("Decode depends on space: %+v, %v and %+v, %v", c, err, c2, err2)
 			}
 		} else if err == nil {
@@ -75,6 +75,13 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("Decode = %v, an undocumented error", err)
 		}
 	})
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 func checkChange(t *testing.T, c stripeevent.Change) {

@@ -237,7 +237,7 @@ func each(value []byte, f func(element []byte)) {
 func (d *decoder) scan(body []byte) error {
 	c := jsonscan.NewCursor(body)
 	err := c.Object(func(key []byte) error {
-		at := -1
+		var at int
 		switch string(key) {
 		case "id":
 			at = eventID
