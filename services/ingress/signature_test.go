@@ -138,7 +138,7 @@ func TestNoMutatedDeliveryIsAccepted(t *testing.T) {
 	v := newVerifier(t, at(noon))
 	body := []byte(`{"id":"evt_1","type":"checkout.session.completed","data":{"object":{"amount_total":10000}}}`)
 	header := sign(noon, body, mainKey)
-	for n := range 100_000 {
+	for n := range 20_000 {
 		h, b := []byte(header), bytes.Clone(body)
 		target := &h
 		if n%2 == 0 {
