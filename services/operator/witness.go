@@ -323,9 +323,6 @@ func stamp(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// generation is the one of the projection's key names that payments writes.
-const generation = "g1"
-
 func newReader(client redis.UniversalClient) *redisquote.Reader {
-	return redisquote.NewReader(client, redisquote.NewKeys(generation))
+	return redisquote.NewReader(client, redisquote.NewKeys(redisquote.Generation))
 }

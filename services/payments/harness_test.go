@@ -41,7 +41,7 @@ func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{t: t, nats: natstest.Start(t), redis: redistest.Start(t), now: time.Now}
 	r.log, r.cache = r.nats.Log("test"), r.redis.Client()
-	r.read = redisquote.NewReader(r.cache, redisquote.NewKeys(payments.Generation))
+	r.read = redisquote.NewReader(r.cache, redisquote.NewKeys(redisquote.Generation))
 	return r
 }
 

@@ -54,7 +54,7 @@ func (b *batch) record(ctx context.Context) error {
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("record outcomes: %w", err)
 	}
-	return b.indexStatus(ctx)
+	return b.index(ctx)
 }
 
 // tellDuplicates separates a second event of the same type about the same object from one that tells the same in
@@ -143,9 +143,9 @@ func encodeOutcome(o redisquote.Outcome) []byte {
 // isNil reports whether a pipeline failed at most because some of what it read does not exist.
 func isNil(err error) bool { return err == nil || errors.Is(err, redis.Nil) }
 
-// indexStatus moves the touched quotes to the index of the status that the seller sees. Two workers may cross here and
-// leave a quote under two statuses; readers compare with the quote.
-func (b *batch) indexStatus(ctx context.Context) error {
+// index moves the touched quotes to the indexes of their deal and of the status that the seller sees. Two workers may
+// cross here and leave a quote under two statuses; readers compare with the quote.
+func (b *batch) index(ctx context.Context) error {
 	if len(b.touched) == 0 {
 		return nil
 	}
@@ -157,14 +157,14 @@ func (b *batch) indexStatus(ctx context.Context) error {
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("read quotes: %w", err)
 	}
-	moves := map[string]*statusMove{}
+	moves := map[string]*move{}
 	pipe = b.w.redis.Pipeline()
 	for id, record := range records {
 		q, err := redisquote.DecodeQuote(record.Val())
 		if err != nil || q.Drafted.QuoteID == "" {
 			continue // not drafted here, or not yet: its own event will index it
 		}
-		m := &statusMove{quote: q, seller: q.Drafted.Seller, from: record.Val()[redisquote.FieldIndexed]}
+		m := &move{quote: q, seller: q.Drafted.Seller, status: record.Val()[redisquote.FieldIndexed], deal: record.Val()[redisquote.FieldDeal]}
 		m.created, _ = strconv.ParseFloat(record.Val()[redisquote.FieldCreated], 64)
 		for _, account := range q.Accounts() {
 			m.payments = append(m.payments, pipe.HGet(ctx, b.w.keys.Pay(account, id), redisquote.FieldStatus))
@@ -176,19 +176,19 @@ func (b *batch) indexStatus(ctx context.Context) error {
 			return fmt.Errorf("read payment statuses: %w", err)
 		}
 	}
-	return b.moveStatus(ctx, moves)
+	return b.carryOut(ctx, moves)
 }
 
-// statusMove is one quote's way from one index of statuses to another.
-type statusMove struct {
-	quote    redisquote.Quote
-	seller   string
-	created  float64
-	from     string
-	payments []*redis.StringCmd
+// move is one quote's way between indexes.
+type move struct {
+	quote        redisquote.Quote
+	seller       string
+	created      float64
+	status, deal string // under which it stands
+	payments     []*redis.StringCmd
 }
 
-func (b *batch) moveStatus(ctx context.Context, moves map[string]*statusMove) error {
+func (b *batch) carryOut(ctx context.Context, moves map[string]*move) error {
 	pipe := b.w.redis.Pipeline()
 	for id, m := range moves {
 		aggregate := m.quote.Aggregate()
@@ -196,23 +196,33 @@ func (b *batch) moveStatus(ctx context.Context, moves map[string]*statusMove) er
 		for _, p := range m.payments {
 			statuses = append(statuses, quote.Status(p.Val()))
 		}
-		to := quote.Overall(aggregate.StateAt(b.began), statuses...)
-		if to == m.from {
-			continue
-		}
-		if m.from != "" {
-			pipe.ZRem(ctx, b.w.keys.IndexStatus(m.seller, m.from), id)
-		}
-		pipe.ZAdd(ctx, b.w.keys.IndexStatus(m.seller, to), redis.Z{Score: m.created, Member: id})
-		pipe.HSet(ctx, b.w.keys.Quote(id), redisquote.FieldIndexed, to)
+		status := quote.Overall(aggregate.StateAt(b.began), statuses...)
+		m.reindex(ctx, pipe, b.w.keys.Quote(id), redisquote.FieldIndexed, m.status, status, func(v string) string { return b.w.keys.IndexStatus(m.seller, v) }, id)
+		deal := m.quote.Drafted.Document.Deal.ID
+		m.reindex(ctx, pipe, b.w.keys.Quote(id), redisquote.FieldDeal, m.deal, deal, func(v string) string { return b.w.keys.IndexDeal(m.seller, v) }, id)
 	}
 	if pipe.Len() == 0 {
 		return nil
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return fmt.Errorf("index statuses: %w", err)
+		return fmt.Errorf("index quotes: %w", err)
 	}
 	return nil
+}
+
+// reindex moves a quote from the index of one value to that of another, and notes where it stands. An empty value has no
+// index.
+func (m *move) reindex(ctx context.Context, pipe redis.Pipeliner, record, field, from, to string, index func(string) string, id string) {
+	if from == to {
+		return
+	}
+	if from != "" {
+		pipe.ZRem(ctx, index(from), id)
+	}
+	if to != "" {
+		pipe.ZAdd(ctx, index(to), redis.Z{Score: m.created, Member: id})
+	}
+	pipe.HSet(ctx, record, field, to)
 }
 
 // report counts and logs what became of the batch.

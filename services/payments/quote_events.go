@@ -91,12 +91,8 @@ func (b *batch) indexDraft(ctx context.Context, pipe redis.Pipeliner, d event.Dr
 	if d.Version != 1 {
 		return
 	}
-	z := redis.Z{Score: float64(d.DraftedAt.UnixMilli()), Member: d.QuoteID}
-	pipe.ZAdd(ctx, b.w.keys.IndexSeller(d.Seller), z)
+	pipe.ZAdd(ctx, b.w.keys.IndexSeller(d.Seller), redis.Z{Score: float64(d.DraftedAt.UnixMilli()), Member: d.QuoteID})
 	pipe.HSet(ctx, b.w.keys.Quote(d.QuoteID), redisquote.FieldCreated, d.DraftedAt.UnixMilli())
-	if d.Document.Deal.ID != "" {
-		pipe.ZAdd(ctx, b.w.keys.IndexDeal(d.Seller, d.Document.Deal.ID), z)
-	}
 }
 
 func (b *batch) writeDrafts(ctx context.Context, drafts []event.Drafted) error {

@@ -18,9 +18,6 @@ import (
 	"quittance.internal/libs/platform/redisquote"
 )
 
-// Generation of the key names that are in use.
-const Generation = "g1"
-
 // Service is a running payments worker.
 type Service struct {
 	worker *worker
@@ -59,7 +56,7 @@ func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err er
 	}
 	reg := httpserve.NewRegistry()
 	s.worker = &worker{
-		cfg: cfg, log: log, logs: logs, redis: s.redis, keys: redisquote.NewKeys(Generation), system: system,
+		cfg: cfg, log: log, logs: logs, redis: s.redis, keys: redisquote.NewKeys(redisquote.Generation), system: system,
 		metrics: newMetrics(reg), published: newRecent(recentEmissions),
 	}
 	s.worker.commitScript = newScript(commitSource)

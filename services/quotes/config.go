@@ -82,7 +82,7 @@ func (c Config) withDefaults() Config {
 		c.Account = event.Platform
 	}
 	if c.Generation == "" {
-		c.Generation = "g1"
+		c.Generation = redisquote.Generation
 	}
 	if c.Now == nil {
 		c.Now = time.Now //nolint:forbidigo // the default of the one clock

@@ -1,10 +1,12 @@
 package natsstream
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"time"
@@ -38,6 +40,7 @@ const (
 	textSubjectTaken = "maximum messages per subject exceeded"
 
 	headerExpectedSubject = "Nats-Expected-Last-Subject-Sequence-Subject"
+	headerPending         = "Nats-Num-Pending"
 
 	// maxPending bounds the publications of one process that wait for their PubAck; beyond it a publication waits up
 	// to stallWait and then is ErrUnavailable.
@@ -154,8 +157,8 @@ func factAnswer(m Message, r Result) Result {
 }
 
 // Command stores a message if the last sequence stored under the aggregate's subjects (wildcards allowed) still is
-// last; 0 means that there is none. It answers ErrConflict if not, and ErrUnavailable for everything that may be
-// repeated.
+// last; 0 means that there is none. It answers ErrConflict if not, also when the server still remembers m.ID, and
+// ErrUnavailable for everything that may be repeated.
 func (l *Log) Command(ctx context.Context, m Message, aggregate string, last uint64) (Stored, error) {
 	msg := m.natsMsg()
 	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(last, 10))
@@ -165,11 +168,11 @@ func (l *Log) Command(ctx context.Context, m Message, aggregate string, last uin
 	if err == nil {
 		r = await(ctx, future)
 	}
-	if r.Err == nil {
+	if r.Err == nil && !r.Stored.Taken {
 		return r.Stored, nil
 	}
 	code, text := apiError(r.Err)
-	if code == codeWrongLastSequence || code == codeInFlight || code == codeStoreFailed && text == textSubjectTaken {
+	if r.Stored.Taken || code == codeWrongLastSequence || code == codeInFlight || code == codeStoreFailed && text == textSubjectTaken {
 		return Stored{}, fmt.Errorf("publish %s: %w", m.Subject, ErrConflict)
 	}
 	return Stored{}, fmt.Errorf("publish %s: %w: %w", m.Subject, ErrUnavailable, r.Err)
@@ -237,65 +240,77 @@ func (l *Log) direct(ctx context.Context, stream, what, subject string, request 
 	}, nil
 }
 
-// ReadAll returns the stored messages whose subjects match filter, by sequence; none is no error. A filter must not
+// readTimeout bounds one answer of several messages where the caller's context has no earlier end.
+const readTimeout = 10 * time.Second
+
+// ReadAll returns the latest message of each subject that matches filters, by sequence; none is no error. Filters must not
 // match more than 1,024 subjects (the server's limit).
 func (l *Log) ReadAll(ctx context.Context, stream string, filters ...string) ([]Record, error) {
-	messages, err := jetstreamext.GetLastMsgsFor(ctx, l.js, stream, filters)
+	records, err := l.many(ctx, stream, 0, func(ctx context.Context) (iter.Seq2[*jetstream.RawStreamMsg, error], error) {
+		return jetstreamext.GetLastMsgsFor(ctx, l.js, stream, filters)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("read %v from %s: %w: %w", filters, stream, ErrUnavailable, err)
+		return nil, fmt.Errorf("read %v from %s: %w", filters, stream, err)
 	}
-	var records []Record
-	for m, err := range messages {
-		if errors.Is(err, jetstreamext.ErrNoMessages) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read %v from %s: %w: %w", filters, stream, ErrUnavailable, err)
-		}
-		records = append(records, Record{
-			Stream: stream, Subject: m.Subject, Sequence: m.Sequence, Time: m.Time, Header: m.Header, Data: m.Data,
-		})
-	}
-	slices.SortFunc(records, func(a, b Record) int { return int(a.Sequence) - int(b.Sequence) }) //nolint:gosec // sequences are far below 2^63
+	slices.SortFunc(records, func(a, b Record) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	return records, nil
 }
 
 // Scan returns up to limit messages of a stream in order, beginning at sequence from (at least 1). Fewer than limit mean
 // that the stream ends there for now.
 func (l *Log) Scan(ctx context.Context, stream string, from uint64, limit int) ([]Record, error) {
-	messages, err := jetstreamext.GetBatch(ctx, l.js, stream, limit, jetstreamext.GetBatchSeq(max(from, 1)))
+	records, err := l.many(ctx, stream, limit, func(ctx context.Context) (iter.Seq2[*jetstream.RawStreamMsg, error], error) {
+		return jetstreamext.GetBatch(ctx, l.js, stream, limit, jetstreamext.GetBatchSeq(max(from, 1)))
+	})
 	if err != nil {
-		return nil, fmt.Errorf("scan %s from %d: %w: %w", stream, from, ErrUnavailable, err)
-	}
-	records := make([]Record, 0, limit)
-	for m, err := range messages {
-		if errors.Is(err, jetstreamext.ErrNoMessages) {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("scan %s from %d: %w: %w", stream, from, ErrUnavailable, err)
-		}
-		records = append(records, Record{
-			Stream: stream, Subject: m.Subject, Sequence: m.Sequence, Time: m.Time, Header: m.Header, Data: m.Data,
-		})
+		return nil, fmt.Errorf("scan %s from %d: %w", stream, from, err)
 	}
 	return records, nil
 }
 
 // SequenceAt returns the sequence of the first message stored at or after a time, or ErrNotFound.
 func (l *Log) SequenceAt(ctx context.Context, stream string, at time.Time) (uint64, error) {
-	messages, err := jetstreamext.GetBatch(ctx, l.js, stream, 1, jetstreamext.GetBatchStartTime(at))
-	if err != nil {
-		return 0, fmt.Errorf("find %s in %s: %w: %w", at, stream, ErrUnavailable, err)
+	records, err := l.many(ctx, stream, 1, func(ctx context.Context) (iter.Seq2[*jetstream.RawStreamMsg, error], error) {
+		return jetstreamext.GetBatch(ctx, l.js, stream, 1, jetstreamext.GetBatchStartTime(at))
+	})
+	if err == nil && len(records) == 0 {
+		err = ErrNotFound
 	}
+	if err != nil {
+		return 0, fmt.Errorf("find %s in %s: %w", at, stream, err)
+	}
+	return records[0].Sequence, nil
+}
+
+// many collects an answer of several messages. It vouches for the answer's end: the iterator stops without a word when
+// the time is over or the connection breaks, and a short answer taken for a whole one would make a rebuild that lacks
+// messages. The end is told by the server: no messages (404), or nothing pending after the last one. limit is what was
+// asked for, 0 for all.
+func (l *Log) many(ctx context.Context, stream string, limit int,
+	ask func(context.Context) (iter.Seq2[*jetstream.RawStreamMsg, error], error),
+) ([]Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	messages, err := ask(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	records := make([]Record, 0, limit)
+	pending := "?"
 	for m, err := range messages {
-		if errors.Is(err, jetstreamext.ErrNoMessages) {
-			break
+		if errors.Is(err, jetstreamext.ErrNoMessages) && len(records) == 0 {
+			return nil, nil
 		}
 		if err != nil {
-			return 0, fmt.Errorf("find %s in %s: %w: %w", at, stream, ErrUnavailable, err)
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
-		return m.Sequence, nil
+		records = append(records, Record{
+			Stream: stream, Subject: m.Subject, Sequence: m.Sequence, Time: m.Time, Header: m.Header, Data: m.Data,
+		})
+		pending = m.Header.Get(headerPending)
 	}
-	return 0, fmt.Errorf("find %s in %s: %w", at, stream, ErrNotFound)
+	if pending != "0" && (limit == 0 || len(records) < limit) {
+		return nil, fmt.Errorf("%w: the answer broke off after %d messages", ErrUnavailable, len(records))
+	}
+	return records, nil
 }

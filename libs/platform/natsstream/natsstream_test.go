@@ -236,3 +236,69 @@ func TestQuotePaidIsRepublishedToLiveListeners(t *testing.T) {
 		}
 	}
 }
+
+func TestAScanReadsTheWholeStreamInOrder(t *testing.T) {
+	log := natstest.Start(t).Log("a")
+	const count = 2345
+	batch := make([]natsstream.Message, count)
+	for i := range batch {
+		batch[i] = natsstream.Message{Subject: fmt.Sprintf("stripe.n.%d", i)}
+	}
+	log.Facts(t.Context(), batch)
+	next := uint64(1)
+	for {
+		part, err := log.Scan(t.Context(), "STRIPE", next, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range part {
+			if r.Sequence != next {
+				t.Fatalf("sequence %d, want %d", r.Sequence, next)
+			}
+			next++
+		}
+		if len(part) < 1000 {
+			break
+		}
+	}
+	if next != count+1 {
+		t.Errorf("scanned %d messages, want %d", next-1, count)
+	}
+	if at, err := log.SequenceAt(t.Context(), "STRIPE", time.Now().Add(-time.Hour)); err != nil || at != 1 {
+		t.Errorf("SequenceAt(an hour ago) = %d, %v, want 1", at, err)
+	}
+	if at, err := log.SequenceAt(t.Context(), "STRIPE", time.Now().Add(time.Hour)); !errors.Is(err, natsstream.ErrNotFound) {
+		t.Errorf("SequenceAt(in an hour) = %d, %v, want ErrNotFound", at, err)
+	}
+}
+
+// An answer that breaks off must never be taken for the end of the log: a rebuild would lack what comes after.
+func TestABrokenAnswerIsNotTheEndOfTheLog(t *testing.T) {
+	srv := natstest.Start(t)
+	log := srv.Log("a")
+	log.Facts(t.Context(), []natsstream.Message{{Subject: "stripe.n.1"}, {Subject: "stripe.n.2"}})
+	srv.Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if got, err := log.Scan(ctx, "STRIPE", 1, 10); !errors.Is(err, natsstream.ErrUnavailable) {
+		t.Errorf("Scan without a server = %d records, %v, want ErrUnavailable", len(got), err)
+	}
+	if got, err := log.ReadAll(ctx, "STRIPE", "stripe.>"); !errors.Is(err, natsstream.ErrUnavailable) {
+		t.Errorf("ReadAll without a server = %d records, %v, want ErrUnavailable", len(got), err)
+	}
+	if _, err := log.SequenceAt(ctx, "STRIPE", time.Unix(0, 0)); !errors.Is(err, natsstream.ErrUnavailable) {
+		t.Errorf("SequenceAt without a server = %v, want ErrUnavailable", err)
+	}
+}
+
+func TestADuplicateCommandIsAConflict(t *testing.T) {
+	log := natstest.Start(t).Log("a")
+	m := natsstream.Message{Subject: "quote.drafted.main.q_1.1", ID: "x"}
+	if _, err := log.Command(t.Context(), m, "quote.*.main.q_1.*", 0); err != nil {
+		t.Fatal(err)
+	}
+	m.Subject = "quote.drafted.main.q_1.2"
+	if _, err := log.Command(t.Context(), m, "quote.*.main.q_1.*", 1); !errors.Is(err, natsstream.ErrConflict) {
+		t.Errorf("Command with a message id that is taken = %v, want ErrConflict", err)
+	}
+}

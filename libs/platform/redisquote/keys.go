@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// Generation is the generation of the key names that is in use.
+const Generation = "g1"
+
 // OutcomeBlock is how many consecutive sequences share one outcome hash.
 const OutcomeBlock = 1000
 
@@ -20,8 +23,8 @@ func (k Keys) Pay(account, quote string) string {
 	return k.prefix + "pay:{" + account + ":" + quote + "}"
 }
 
-// PayEvents is the hash of the messages that touched Pay, for explain: "<type>|<object>" → "<sequence> <event id>"; a
-// further message of the same type and object stands under "<type>|<object>|<event id>".
+// PayEvents is the hash of the Stripe messages that touched Pay: "<type>|<object>|<event id>" → "<sequence> <event id>" for
+// each, and "<type>|<object>" → the same for the first of that type and object, by which a duplicate is told.
 func (k Keys) PayEvents(account, quote string) string { return k.Pay(account, quote) + ":events" }
 
 // Link is the hash that says which quotes a Stripe object belongs to (fields LinkQuote+quote), whether it belongs to a
@@ -101,6 +104,7 @@ const (
 	FieldRecalled = "recalled:"
 	FieldExpired  = "expired:"
 	FieldCreated  = "created" // of the first version, Unix milliseconds
+	FieldDeal     = "deal"    // the deal under which the quote stands in IndexDeal
 	FieldIndexed  = "indexed" // the status under which the quote stands in IndexStatus
 )
 

@@ -53,6 +53,8 @@ func Open(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read REDIS_URL: %w", err)
 	}
+	// go-redis writes plain lines of its own to standard error; every error it would tell comes back from a call as well.
+	redis.SetLogger(silent{})
 	client := redis.NewUniversalClient(opts)
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -68,6 +70,12 @@ func Open(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
 		}
 	}
 }
+
+// silent is a logger that says nothing.
+type silent struct{}
+
+// Printf implements go-redis's logger.
+func (silent) Printf(context.Context, string, ...any) {}
 
 func options(cfg Config) (*redis.UniversalOptions, error) {
 	u, err := url.Parse(cfg.URL.Reveal())

@@ -1,6 +1,7 @@
 package redisquote
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -275,13 +276,16 @@ func (r *Reader) Touches(ctx context.Context, account, quoteID string) ([]Touch,
 	for field, value := range all {
 		parts := strings.SplitN(field, "|", 3)
 		var t Touch
-		if _, err := fmt.Sscanf(value, "%d %s", &t.Sequence, &t.EventID); err != nil || len(parts) < 2 {
+		if len(parts) == 2 {
+			continue // stands under its event id too
+		}
+		if _, err := fmt.Sscanf(value, "%d %s", &t.Sequence, &t.EventID); err != nil || len(parts) != 3 {
 			return nil, fmt.Errorf("decode event %q of %s: %w", field, quoteID, err)
 		}
 		t.Type, t.Object = parts[0], parts[1]
 		touches = append(touches, t)
 	}
-	slices.SortFunc(touches, func(a, b Touch) int { return int(a.Sequence) - int(b.Sequence) }) //nolint:gosec // far below 2^63
+	slices.SortFunc(touches, func(a, b Touch) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	return touches, nil
 }
 

@@ -19,7 +19,6 @@ import (
 	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/libs/platform/redisquote"
 	"quittance.internal/libs/platform/redisquote/redistest"
-	"quittance.internal/services/payments"
 )
 
 const (
@@ -194,7 +193,7 @@ func (w *world) try(method, path string, body, into any) error {
 }
 
 func (w *world) reader() *redisquote.Reader {
-	return redisquote.NewReader(w.cache, redisquote.NewKeys(payments.Generation))
+	return redisquote.NewReader(w.cache, redisquote.NewKeys(redisquote.Generation))
 }
 
 // scan reads a whole stream.
