@@ -191,22 +191,29 @@ func (s *Service) runServers(ctx context.Context, cancel context.CancelFunc) *er
 // present waits until everything can work and then shows it.
 func (s *Service) present(ctx context.Context, stop context.CancelFunc) error {
 	if err := s.waitReady(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil // the end came first
-		}
-		return err
+		return unlessEnded(ctx, err)
 	}
 	t := newTour(s)
 	if s.cfg.Demo == DemoOff {
 		return t.print(s.cfg.Out)
 	}
 	if err := t.take(ctx, s.cfg.Out); err != nil {
-		return fmt.Errorf("take the tour: %w", err)
+		return unlessEnded(ctx, fmt.Errorf("take the tour: %w", err))
 	}
 	if s.cfg.Demo == DemoOnce {
 		stop()
 	}
 	return nil
+}
+
+// unlessEnded drops the error of work that the end of everything has cut off.
+func unlessEnded(ctx context.Context, err error) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	default:
+		return err
+	}
 }
 
 // waitReady asks every part's /readyz until all answer 200.

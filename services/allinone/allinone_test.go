@@ -16,10 +16,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
+	"go.uber.org/zap/zaptest/observer"
 
+	"quittance.internal/libs/platform/natsstream/natstest"
+	"quittance.internal/libs/platform/redisquote/redistest"
 	"quittance.internal/services/allinone"
+	"quittance.internal/services/allinone/mailbox"
 	"quittance.internal/services/operator"
 )
 
@@ -63,12 +68,16 @@ type system struct {
 // start starts it and waits until the tour is printed, which is when everything is ready.
 func start(t *testing.T, values map[string]string) system {
 	t.Helper()
-	cfg := config(t, values)
+	return startWith(t, config(t, values), zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)))
+}
+
+func startWith(t *testing.T, cfg allinone.Config, log *zap.Logger) system {
+	t.Helper()
 	out := &screen{}
 	cfg.Out = out
 	// The system outlives the test's own context by its drain.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	s, err := allinone.New(ctx, cfg, zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)))
+	s, err := allinone.New(ctx, cfg, log)
 	if err != nil {
 		cancel()
 		t.Fatalf("New: %v", err)
@@ -382,5 +391,55 @@ func TestWholeSystemStopsWhenItsLogDoes(t *testing.T) {
 		}
 	case <-time.After(40 * time.Second):
 		t.Fatal("the system goes on without its log")
+	}
+}
+
+// The tour must stay readable: a start, a payment and an end that go well say nothing at the default level.
+func TestAnOrdinaryRunLogsNothing(t *testing.T) {
+	core, seen := observer.New(zap.WarnLevel)
+	cfg := config(t, settings(t, filepath.Join(t.TempDir(), "data"), nil))
+	s := startWith(t, cfg, zap.New(core))
+	s.mustQuotectl("simulate", "paid", "--quote", s.publish())
+	if err := s.stop(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	for _, line := range seen.All() {
+		t.Errorf("%s logged %q: %v", line.LoggerName, line.Message, line.ContextMap())
+	}
+}
+
+// External servers are used as they are given, and the embedded ones stay away.
+func TestExternalServersReplaceTheEmbeddedOnes(t *testing.T) {
+	nats, redis := natstest.StartSynced(t), redistest.Start(t)
+	mail, err := mailbox.New(t.Context(), mailbox.Config{SMTPAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", Dir: t.TempDir()}, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- mail.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+
+	dir := filepath.Join(t.TempDir(), "data")
+	s := start(t, settings(t, dir, map[string]string{
+		"NATS_URL": nats.URL, "NATS_MONITOR_URL": nats.MonitorURL, "REDIS_URL": redis.URL, "SMTP_URL": "smtp://" + mail.SMTPAddr().String(),
+		"STRIPE_WEBHOOK_SECRETS": "mine=whsec_of_my_own", "API_TOKENS": "shop:seller:token1,ops:admin:token2",
+	}))
+	want := map[string]string{
+		"NATS_URL": nats.URL, "NATS_MONITOR_URL": nats.MonitorURL, "REDIS_URL": redis.URL, "API_TOKEN": "token2",
+		"STRIPE_WEBHOOK_SECRETS": "mine=whsec_of_my_own", "QUOTES_URL": s.URL("QUOTES_ADDR"), "INGRESS_URL": s.URL("INGRESS_ADDR"),
+	}
+	if diff := cmp.Diff(want, s.clientEnv()); diff != "" {
+		t.Errorf("client.env (-want +got):\n%s", diff)
+	}
+	s.mustQuotectl("simulate", "paid", "--quote", s.publish())
+	total := call(t, http.MethodGet, "http://"+mail.Addr().String()+"/api/v1/messages", "", "")["total"]
+	if total != 1.0 {
+		t.Errorf("the given mail server got %v mails, want 1", total)
+	}
+	for _, name := range []string{"nats", "mail"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); !os.IsNotExist(err) {
+			t.Errorf("DATA_DIR/%s was made although that server is external", name)
+		}
 	}
 }

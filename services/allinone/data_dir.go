@@ -37,12 +37,12 @@ func openDataDir(path string) (*dataDir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("open DATA_DIR: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the folder
 	if err != nil {
 		return nil, fmt.Errorf("lock DATA_DIR: %w", err)
 	}
 	// The kernel lets go of the lock when the process ends, however it ends.
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a descriptor fits an int
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		owner, _ := os.ReadFile(f.Name()) // only to say who
 		_ = f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -110,7 +110,7 @@ func (d *dataDir) secrets(random func() string) (keptSecrets, error) {
 	if !made {
 		return k, nil
 	}
-	b, err = json.MarshalIndent(k, "", "  ")
+	b, err = json.MarshalIndent(k, "", "  ") //nolint:gosec // to keep them is the purpose; the file is its owner's alone
 	if err != nil {
 		return k, fmt.Errorf("keep secrets: %w", err)
 	}
@@ -120,7 +120,7 @@ func (d *dataDir) secrets(random func() string) (keptSecrets, error) {
 // write replaces a file of mode 0600 in one step, after its bytes are on disk.
 func (d *dataDir) write(name string, b []byte) error {
 	tmp := d.file(name + ".tmp")
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // the operator names the folder
 	if err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}

@@ -26,7 +26,7 @@ import (
 //go:embed users.conf
 var usersConf string
 
-const passwordsInclude = `include "../../run/secrets/nats_passwords.conf"`
+const passwordsInclude = `include "../../run/secrets/nats_passwords.conf"` //nolint:gosec // a file's name
 
 // natsReadyTimeout covers the recovery of a large log after a crash.
 const natsReadyTimeout = 60 * time.Second

@@ -94,7 +94,14 @@ func paidMail(t *testing.T, subject string) *mail.Msg {
 	return m
 }
 
-func get(t *testing.T, url string) (*http.Response, string) {
+// reply is an answer that was read to its end.
+type reply struct {
+	code   int
+	header http.Header
+	body   string
+}
+
+func get(t *testing.T, url string) reply {
 	t.Helper()
 	resp, err := http.Get(url)
 	if err != nil {
@@ -105,17 +112,17 @@ func get(t *testing.T, url string) (*http.Response, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp, string(b)
+	return reply{resp.StatusCode, resp.Header, string(b)}
 }
 
 func list(t *testing.T, b box, query string) mailbox.Messages {
 	t.Helper()
-	resp, body := get(t, b.url+"/api/v1/messages"+query)
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("GET messages%s = %d %s", query, resp.StatusCode, body)
+	r := get(t, b.url+"/api/v1/messages"+query)
+	if r.code != http.StatusOK {
+		t.Fatalf("GET messages%s = %d %s", query, r.code, r.body)
 	}
 	var m mailbox.Messages
-	if err := json.Unmarshal([]byte(body), &m); err != nil {
+	if err := json.Unmarshal([]byte(r.body), &m); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -125,7 +132,7 @@ func list(t *testing.T, b box, query string) mailbox.Messages {
 func TestListHasMailpitsShape(t *testing.T) {
 	b := start(t, t.TempDir())
 	b.send(t, paidMail(t, "Paid: quote Q-7 – żółty"))
-	_, body := get(t, b.url+"/api/v1/messages")
+	body := get(t, b.url+"/api/v1/messages").body
 	var got map[string]any
 	if err := json.Unmarshal([]byte(body), &got); err != nil {
 		t.Fatal(err)
@@ -162,7 +169,7 @@ func TestMessageShowsBothBodiesHeadersAndAttachment(t *testing.T) {
 	b := start(t, t.TempDir())
 	b.send(t, paidMail(t, "Paid"))
 	id := list(t, b, "").Messages[0].ID
-	_, body := get(t, b.url+"/api/v1/message/"+id)
+	body := get(t, b.url+"/api/v1/message/"+id).body
 	var m mailbox.Message
 	if err := json.Unmarshal([]byte(body), &m); err != nil {
 		t.Fatal(err)
@@ -176,11 +183,11 @@ func TestMessageShowsBothBodiesHeadersAndAttachment(t *testing.T) {
 	if len(m.Attachments) != 1 || m.Attachments[0].FileName != "facts.json" || m.Attachments[0].Size != 7 {
 		t.Fatalf("Attachments = %+v", m.Attachments)
 	}
-	resp, part := get(t, b.url+"/api/v1/message/"+id+"/part/"+m.Attachments[0].PartID)
-	if part != `{"a":1}` || !strings.HasPrefix(resp.Header.Get("Content-Disposition"), "attachment") {
-		t.Errorf("part = %q, %v", part, resp.Header)
+	part := get(t, b.url+"/api/v1/message/"+id+"/part/"+m.Attachments[0].PartID)
+	if part.body != `{"a":1}` || !strings.HasPrefix(part.header.Get("Content-Disposition"), "attachment") {
+		t.Errorf("part = %+v", part)
 	}
-	_, body = get(t, b.url+"/api/v1/message/latest/headers")
+	body = get(t, b.url+"/api/v1/message/latest/headers").body
 	var headers map[string][]string
 	if err := json.Unmarshal([]byte(body), &headers); err != nil {
 		t.Fatal(err)
@@ -202,7 +209,7 @@ func TestRawIsByteForByteWhatWasSent(t *testing.T) {
 	if _, err := m.WriteTo(&sent); err != nil {
 		t.Fatal(err)
 	}
-	_, raw := get(t, b.url+"/api/v1/message/latest/raw")
+	raw := get(t, b.url+"/api/v1/message/latest/raw").body
 	cut := func(s string) string { // go-mail draws a new boundary on each rendering; everything before it is fixed
 		head, _, _ := strings.Cut(s, "Content-Type: multipart/")
 		return head
@@ -219,7 +226,7 @@ func TestMailSurvivesARestart(t *testing.T) {
 		b.send(t, paidMail(t, s))
 	}
 	id := list(t, b, "").Messages[0].ID
-	_, _ = get(t, b.url+"/api/v1/message/"+id)
+	get(t, b.url+"/api/v1/message/"+id)
 	before := list(t, b, "")
 	b.stop()
 	after := start(t, dir)
@@ -245,8 +252,8 @@ func TestListPagesFromNewestToOldest(t *testing.T) {
 	if diff := cmp.Diff([]string{"three", "two"}, subjects); diff != "" || got.Total != 4 || got.Count != 2 || got.Start != 1 {
 		t.Errorf("page = %v, total %d, count %d, start %d", subjects, got.Total, got.Count, got.Start)
 	}
-	if resp, _ := get(t, b.url+"/api/v1/messages?limit=many"); resp.StatusCode != http.StatusBadRequest {
-		t.Errorf("limit=many = %d, want 400", resp.StatusCode)
+	if r := get(t, b.url+"/api/v1/messages?limit=many"); r.code != http.StatusBadRequest {
+		t.Errorf("limit=many = %d, want 400", r.code)
 	}
 }
 
@@ -295,10 +302,10 @@ func TestPagesRunNothingOfTheSender(t *testing.T) {
 		{"/mail/" + id + "/headers", []string{"Subject: "}},
 	} {
 		path := page.path
-		resp, body := get(t, b.url+path)
-		csp := resp.Header.Get("Content-Security-Policy")
-		if resp.StatusCode != http.StatusOK || !strings.HasPrefix(csp, "default-src 'none'; style-src 'self';") {
-			t.Errorf("GET %s = %d, policy %q", path, resp.StatusCode, csp)
+		r := get(t, b.url+path)
+		csp, body := r.header.Get("Content-Security-Policy"), r.body
+		if r.code != http.StatusOK || !strings.HasPrefix(csp, "default-src 'none'; style-src 'self';") {
+			t.Errorf("GET %s = %d, policy %q", path, r.code, csp)
 		}
 		if strings.Contains(body, "<script") {
 			t.Errorf("GET %s holds a script element", path)
@@ -309,18 +316,17 @@ func TestPagesRunNothingOfTheSender(t *testing.T) {
 			}
 		}
 	}
-	if _, text := get(t, b.url+"/view/latest.txt"); text != "Quote Q-7 was paid.\nAmount: 1 234.50 PLN – thank you.\n" {
+	if text := get(t, b.url+"/view/latest.txt").body; text != "Quote Q-7 was paid.\nAmount: 1 234.50 PLN – thank you.\n" {
 		t.Errorf("GET /view/latest.txt = %q", text)
 	}
 	for _, path := range []string{"/mail/" + id + "/document", "/view/" + id + ".html"} {
-		resp, _ := get(t, b.url+path)
-		if csp := resp.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "sandbox allow-popups") || strings.Contains(csp, "allow-scripts") {
+		if csp := get(t, b.url+path).header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "sandbox allow-popups") || strings.Contains(csp, "allow-scripts") {
 			t.Errorf("policy of %s = %q", path, csp)
 		}
 	}
 	for _, path := range []string{"/mail/nothing", "/view/nothing.txt", "/view/latest.exe", "/mail/" + id + "/else", "/api/v1/message/nothing", "/api/v1/message/..%2fx/raw"} {
-		if resp, _ := get(t, b.url+path); resp.StatusCode != http.StatusNotFound {
-			t.Errorf("GET %s = %d, want 404", path, resp.StatusCode)
+		if r := get(t, b.url+path); r.code != http.StatusNotFound {
+			t.Errorf("GET %s = %d, want 404", path, r.code)
 		}
 	}
 }
@@ -363,12 +369,12 @@ func TestBrokenMailIsKeptAndShown(t *testing.T) {
 				t.Fatalf("total = %d, want 1", got.Total)
 			}
 			for _, path := range []string{"/mail/latest", "/mail/latest/raw", "/api/v1/message/latest"} {
-				if resp, body := get(t, b.url+path); resp.StatusCode != http.StatusOK || !strings.Contains(resp.Header.Get("Content-Type"), "utf-8") && !json.Valid([]byte(body)) {
-					t.Errorf("GET %s = %d %s", path, resp.StatusCode, body)
+				if r := get(t, b.url+path); r.code != http.StatusOK || !strings.Contains(r.header.Get("Content-Type"), "utf-8") && !json.Valid([]byte(r.body)) {
+					t.Errorf("GET %s = %d %s", path, r.code, r.body)
 				}
 			}
 			if name == "odd charset" {
-				_, body := get(t, b.url+"/mail/latest/text")
+				body := get(t, b.url+"/mail/latest/text").body
 				if strings.Count(body, "zażółć"[:7]) < 2 {
 					t.Errorf("the text in windows-1250 is not readable:\n%s", body)
 				}
@@ -380,14 +386,14 @@ func TestBrokenMailIsKeptAndShown(t *testing.T) {
 func TestProbesAnswer(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "mail")
 	b := start(t, dir)
-	if resp, _ := get(t, b.url+"/livez"); resp.StatusCode != http.StatusOK {
-		t.Errorf("/livez = %d", resp.StatusCode)
+	if r := get(t, b.url+"/livez"); r.code != http.StatusOK {
+		t.Errorf("/livez = %d", r.code)
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	if resp, _ := get(t, b.url+"/readyz"); resp.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("/readyz without its folder = %d, want 503", resp.StatusCode)
+	if r := get(t, b.url+"/readyz"); r.code != http.StatusServiceUnavailable {
+		t.Errorf("/readyz without its folder = %d, want 503", r.code)
 	}
 }
 
