@@ -1,4 +1,5 @@
-// Package logging makes the one kind of logger that all services use: zap, JSON lines on standard error, UTC times.
+// Package logging makes the one kind of logger that all services use: zap, JSON lines on standard error, UTC times,
+// durations in seconds.
 //
 // It does not decide what is logged. The rules (style.md): one wide line per message or request, constant text, typed
 // snake_case fields, never a secret, a signature header, an e-mail address or a raw body. Mask is the one way to name an
@@ -26,7 +27,7 @@ func New(w io.Writer, level, service string) (*zap.Logger, error) {
 	cfg := zap.NewProductionEncoderConfig()
 	cfg.TimeKey = "time"
 	cfg.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	cfg.EncodeDuration = zapcore.MillisDurationEncoder
+	cfg.EncodeDuration = zapcore.SecondsDurationEncoder
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(cfg), zapcore.Lock(zapcore.AddSync(w)), lv)
 	return zap.New(core, zap.AddStacktrace(zapcore.DPanicLevel)).With(zap.String("service", service)), nil
 }

@@ -51,6 +51,7 @@ func Connect(ctx context.Context, cfg Config, log *zap.Logger) (*nats.Conn, erro
 		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.Timeout(3 * time.Second),
+		nats.NoCallbacksAfterClientClose(),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			log.Error("nats connection", zap.Error(err))
 		}),

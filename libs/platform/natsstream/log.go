@@ -46,6 +46,8 @@ const (
 	// to stallWait and then is ErrUnavailable.
 	maxPending = 8192
 	stallWait  = 2 * time.Second
+	// ackTimeout frees the place of a publication that was never answered; callers have given up long before.
+	ackTimeout = 10 * time.Second
 )
 
 // Message is what to publish.
@@ -86,7 +88,7 @@ type Log struct {
 
 // NewLog returns a Log over nc.
 func NewLog(nc *nats.Conn) (*Log, error) {
-	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(maxPending))
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(maxPending), jetstream.WithPublishAsyncTimeout(ackTimeout))
 	if err != nil {
 		return nil, fmt.Errorf("open jetstream: %w", err)
 	}
