@@ -41,7 +41,14 @@ func (c *Cursor) Skip() error {
 // memory. The error is a *SyntaxError.
 func (c *Cursor) Raw() ([]byte, error) {
 	start := skipSpace(c.b, c.at)
-	end, bad := skipValue(c.b, start, c.depth)
+	var end int
+	var bad string
+	// Most values are strings: no need to keep track of containers.
+	if start < len(c.b) && c.b[start] == '"' {
+		end, _, bad = skipString(c.b, start)
+	} else {
+		end, bad = skipValue(c.b, start, c.depth)
+	}
 	if bad != "" {
 		return nil, &SyntaxError{Offset: end, Reason: bad}
 	}

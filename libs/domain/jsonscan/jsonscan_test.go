@@ -176,8 +176,11 @@ func TestCursorSkipsWhatTheCallerLeavesAlone(t *testing.T) {
 	if joined := strings.Join(got, " "); err != nil || joined != want {
 		t.Errorf("walk = %s, %v, want %s", joined, err, want)
 	}
-	if c.Peek() != 0 {
-		t.Errorf("Peek = %q after the end, want 0", c.Peek())
+	if c.Peek() != 0 || !c.Done() {
+		t.Errorf("Peek = %q, Done = %v after the end, want 0 and true", c.Peek(), c.Done())
+	}
+	if c = jsonscan.NewCursor([]byte("{} \x00")); c.Skip() != nil || c.Done() {
+		t.Error("Done takes a zero byte for the end")
 	}
 }
 

@@ -140,18 +140,16 @@ func skipKey(b []byte, i int) (at int, bad string) {
 }
 
 // skipSpace returns the index of the first byte from i on that is no space.
-// Stripe sends its events indented, so runs of eight spaces and more are common.
+// Stripe sends its events indented, so runs of spaces are taken eight at a time.
 func skipSpace(b []byte, i int) int {
 	for i < len(b) {
-		switch b[i] {
-		case ' ':
-			for i+8 <= len(b) && binary.LittleEndian.Uint64(b[i:]) == 0x2020202020202020 {
-				i += 8
-			}
-			for i < len(b) && b[i] == ' ' {
-				i++
-			}
-		case '\n', '\t', '\r':
+		switch c := b[i]; {
+		case c > ' ':
+			return i
+		case c == ' ' && i+8 <= len(b):
+			other := binary.LittleEndian.Uint64(b[i:]) ^ ones*' '
+			i += bits.TrailingZeros64(other) / 8 // 8 when all are spaces
+		case c == ' ', c == '\n', c == '\t', c == '\r':
 			i++
 		default:
 			return i

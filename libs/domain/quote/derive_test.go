@@ -159,7 +159,7 @@ func TestPaymentOfARecalledRevision(t *testing.T) {
 		moved := revision(2)
 		moved.Account = "acct_1OTHER"
 		w := converge(t, []quote.Revision{revision(1), moved}, events(t, newScript().bought()...))
-		if s := w.state(); s.Status != quote.StatusReview || flags(s) != "superseded_payment" || len(w.emitted) > 0 {
+		if s := w.state(); s.Status != quote.StatusReview || flags(s) != "superseded_payment" || len(w.emitted) > 0 || len(s.Due) > 0 {
 			t.Errorf("state = %s [%s], emitted %v", s.Status, flags(s), w.subjects())
 		}
 	})
@@ -274,6 +274,17 @@ func TestFurtherSequencesConverge(t *testing.T) {
 			emitted: "payment_failed.ch_1 payment_processing.cs_1 payment_processing.py_2",
 			bodies: func(s *script) [][]byte {
 				return [][]byte{s.intentFailed("pi_1", "ch_1"), s.completed("cs_1", "pi_1", "unpaid"), s.intentProcessing("pi_1", "py_2")}
+			},
+		},
+		{
+			name: "one-time payment with an invoice, refunded", status: quote.StatusRefunded, emitted: "paid.1 refunded.pi_1",
+			bodies: func(s *script) [][]byte {
+				s.Shape = stripetest.ShapeBasil // whose invoice need not name its payment
+				return [][]byte{
+					s.Event("checkout.session.completed", s.done("cs_1", "pi_1", "paid").With(object{"invoice": "in_1"})), s.intentSucceeded("pi_1", "ch_1"),
+					s.Event("invoice.paid", s.Invoice("in_1", "", "", "", ours(), s.PaidInvoice().With(object{"billing_reason": "manual"}))),
+					s.refunded("ch_1", "pi_1", 10000),
+				}
 			},
 		},
 		{
@@ -405,14 +416,21 @@ func TestNoFactsArePending(t *testing.T) {
 
 // The times of Stripe that nobody could read give way to the publication's.
 func TestEmissionsAlwaysHaveATime(t *testing.T) {
-	s := newScript()
-	body := s.Event("checkout.session.completed", s.done("cs_1", "pi_1", "paid").With(object{"created": "soon"}))
-	change, err := stripeevent.Decode([]byte(strings.Replace(string(body), `"created": 1795168800`, `"created": null`, 1)))
-	if err != nil || !change.Created.IsZero() {
-		t.Fatalf("Decode = %+v, %v", change, err)
-	}
-	state := run(nil, message{change: change}, published(revision(1))).state()
-	if len(state.Due) != 1 || !state.Due[0].At.Equal(revision(1).PublishedAt) {
-		t.Errorf("due = %+v, want one at the publication", state.Due)
+	for typ, paymentStatus := range map[string]string{"checkout.session.completed": "paid", "checkout.session.async_payment_failed": "unpaid"} {
+		s := newScript()
+		body := s.Event(typ, s.done("cs_1", "pi_1", paymentStatus).With(object{"created": "soon"}))
+		change, err := stripeevent.Decode([]byte(strings.Replace(string(body), `"created": 1795168800`, `"created": null`, 1)))
+		if err != nil || !change.Created.IsZero() {
+			t.Fatalf("Decode = %+v, %v", change, err)
+		}
+		state := run(nil, message{change: change}, published(revision(1))).state()
+		if len(state.Due) == 0 {
+			t.Errorf("nothing is due after %s", typ)
+		}
+		for _, e := range state.Due {
+			if !e.At.Equal(revision(1).PublishedAt) {
+				t.Errorf("%s at %v, want the publication", e.Event, e.At)
+			}
+		}
 	}
 }

@@ -22,6 +22,7 @@ package stripeevent
 import (
 	"time"
 
+	"quittance.internal/libs/domain/jsonscan"
 	"quittance.internal/libs/domain/quote"
 )
 
@@ -126,7 +127,7 @@ func Decode(body []byte) (Change, error) {
 // fold reads the object as the kind its type says.
 func (d *decoder) fold(w want, c *Change) {
 	d.change = c
-	if object := d.text(fieldObject); object != "" && object != w.kind.object() {
+	if object, ok := jsonscan.Text(d.object[fieldObject]); ok && string(object) != w.kind.object() {
 		d.refuse("data.object is not a " + w.kind.object())
 		return
 	}
