@@ -388,6 +388,10 @@ func TestObjectsAreWhatLaterFactsMayLinkTo(t *testing.T) {
 	if got := f.Objects(); !slices.Equal(got, want) {
 		t.Errorf("Objects = %v, want %v", got, want)
 	}
+	f.Merge(quote.Facts{Intents: []quote.IntentFact{{ID: "pi_2", Invoices: quote.Set{"in_2"}}}, Renewals: []quote.RenewalFact{{ID: "in_2"}}})
+	if got := f.Objects(); slices.Contains(got, "in_2") || !slices.Contains(got, "pi_2") {
+		t.Errorf("Objects = %v, want pi_2 but not the renewal in_2", got)
+	}
 	if got := f.Currencies(); !slices.Equal(got, []string{"pln"}) {
 		t.Errorf("Currencies = %v, want pln", got)
 	}

@@ -195,6 +195,11 @@ func TestFactsComeFromTheSnapshot(t *testing.T) {
 			`{"refunds":[{"id":"re_1","test":true,"charges":["ch_1"],"payments":["ch_1"],"money":{"amount":10000,"currency":"pln"},"at":` + at + `,"dead":` + at + `}]}`,
 			[]string{"ch_1"},
 		},
+		"refund canceled": {
+			"refund.updated", object{"charge": "ch_1", "status": "canceled"}, refund,
+			`{"refunds":[{"id":"re_1","test":true,"charges":["ch_1"],"payments":["ch_1"],"money":{"amount":10000,"currency":"pln"},"at":` + at + `,"dead":` + at + `}]}`,
+			[]string{"ch_1"},
+		},
 		"dispute": {
 			"charge.dispute.funds_withdrawn",
 			object{"charge": "ch_1", "payment_intent": "pi_1", "balance_transactions": []any{
