@@ -109,11 +109,13 @@ type Settlement struct {
 	Event string `json:"event,omitempty"`
 }
 
-// Ranks of a settlement's time, best first (stripe.md §2.4, "paid date").
+// Ranks of a settlement's time, best first.
 const (
-	RankExact   = 1 // invoice.status_transitions.paid_at, charge.created
-	RankEvent   = 2 // created of the event that told it
-	RankUnknown = 3 // the body held no usable time
+	RankExact = 1 // invoice.status_transitions.paid_at; charge.created, or of a delayed method the created of charge.succeeded
+	RankEvent = 2 // created of another event that told it
+	// RankBegun is charge.created of a delayed method: when the customer paid, days before the money came.
+	RankBegun   = 3
+	RankUnknown = 4 // the body held no usable time
 )
 
 // SessionFact is a Checkout Session.

@@ -59,7 +59,7 @@ func (c chance) settled() []quote.Settlement {
 	if c.IntN(10) == 0 {
 		m = quote.Money{}
 	}
-	s := quote.Settlement{Amount: m.Amount, Currency: m.Currency, Rank: 1 + c.IntN(3), Event: c.id("evt")}
+	s := quote.Settlement{Amount: m.Amount, Currency: m.Currency, Rank: 1 + c.IntN(4), Event: c.id("evt")}
 	if s.Rank < quote.RankUnknown {
 		s.At = int64(1 + c.IntN(40))
 	}

@@ -32,7 +32,7 @@ func (d *decoder) invoice() {
 	})
 	if status == "paid" {
 		transitions := in(d.object[fieldStatusTransitions])
-		i.Settled = d.settled(paid, seconds(transitions[fieldPaidAt]))
+		i.Settled = d.settled(paid, quote.RankExact, seconds(transitions[fieldPaidAt]))
 	}
 	c.Facts.Invoices = []quote.InvoiceFact{i}
 }

@@ -40,7 +40,7 @@ func (d *decoder) session() {
 	// amount of zero does it mean that nothing was due.
 	free := complete && d.is(fieldPaymentStatus, "no_payment_required") && due.Amount == 0 && due.Currency != ""
 	if paid || free {
-		s.Settled = d.settled(due, 0)
+		s.Settled = d.settled(due, quote.RankEvent, d.created)
 	}
 	s.Complete = d.when(complete)
 	s.Unpaid = d.when(complete && !paid && d.is(fieldPaymentStatus, "unpaid"))
@@ -66,7 +66,7 @@ func (d *decoder) intent() {
 	money, lastError := d.either(fieldAmountReceived, fieldAmount), d.object[fieldLastPaymentError]
 	switch status := d.intentStatus(); {
 	case status == "succeeded":
-		i.Settled = d.settled(money, 0)
+		i.Settled = d.settled(money, quote.RankEvent, d.created)
 	case status == "processing" && latest != "":
 		c.Facts.Charges = d.attempt(latest, quote.ChargeFact{Pending: d.since})
 	case status == "processing":
@@ -116,7 +116,7 @@ func (d *decoder) charge() {
 	released := !captured && (back.Amount > 0 || d.truth(fieldRefunded))
 	failed := d.is(fieldStatus, "failed") || c.Type == typeChargeExpired || released
 	if succeeded && captured {
-		h.Settled = d.settled(money, seconds(d.object[fieldCreated]))
+		h.Settled = d.settled(d.taken(money))
 	}
 	if captured && back.Amount > 0 {
 		h.Refunded = []quote.Returned{{Payment: payment(h.Intents, h.ID), Amount: back.Amount, At: d.since}}
@@ -126,6 +126,35 @@ func (d *decoder) charge() {
 	c.Facts.Charges = []quote.ChargeFact{h}
 	c.Names = names(h.ID, h.Intents, h.Invoices)
 	d.embeddedRefunds(&h)
+}
+
+// taken is the time at which a charge's money was taken. A charge by card is
+// settled the moment it is created. By a delayed method it is created when the
+// customer pays and settled days later, when charge.succeeded tells it (R33:
+// when it was paid); what later events repeat of it ranks last.
+func (d *decoder) taken(m quote.Money) (quote.Money, int, int64) {
+	created := seconds(d.object[fieldCreated])
+	details := in(d.object[fieldMethodDetails])
+	switch {
+	case !delayed(text(details[fieldType])):
+		return m, quote.RankExact, created
+	case d.change.Type == typeChargeSucceeded:
+		return m, quote.RankExact, d.created
+	default:
+		return m, quote.RankBegun, created
+	}
+}
+
+// delayed reports whether a payment method confirms its payments hours or days
+// after the customer has paid (Stripe docs, "Payment methods: delayed
+// notification").
+func delayed(method string) bool {
+	switch method {
+	case "ach_credit_transfer", "ach_debit", "acss_debit", "au_becs_debit", "bacs_debit", "boleto", "customer_balance", "konbini",
+		"multibanco", "nz_bank_account", "oxxo", "sepa_credit_transfer", "sepa_debit", "us_bank_account":
+		return true
+	}
+	return false
 }
 
 // payment is what an object calls its payment: its intent, else its charge.

@@ -183,14 +183,14 @@ func seconds(value []byte) int64 {
 	return 0
 }
 
-// settled is the evidence that an amount was settled: at the exact time if the
-// object tells one, else when the event was made. An amount that cannot be read
-// is evidence too, of money that somebody must look at.
-func (d *decoder) settled(m quote.Money, exact int64) []quote.Settlement {
+// settled is the evidence that an amount was settled, at the time if there is
+// one, else when the event was made. An amount that cannot be read is evidence
+// too, of money that somebody must look at.
+func (d *decoder) settled(m quote.Money, rank int, at int64) []quote.Settlement {
 	s := quote.Settlement{Amount: m.Amount, Currency: m.Currency, Event: d.change.EventID}
 	switch {
-	case exact != 0:
-		s.Rank, s.At = quote.RankExact, exact
+	case at != 0:
+		s.Rank, s.At = rank, at
 	case d.created != 0:
 		s.Rank, s.At = quote.RankEvent, d.created
 	default:

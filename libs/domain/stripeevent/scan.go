@@ -80,6 +80,8 @@ const (
 	fieldPayments
 	fieldPayment
 	fieldData
+	fieldMethodDetails
+	fieldType
 	fieldQuoteID
 	fieldQuoteRevision
 	fieldSeller
@@ -174,6 +176,10 @@ func linkFieldOf(key []byte) field {
 		return fieldPayment
 	case "data":
 		return fieldData
+	case "payment_method_details":
+		return fieldMethodDetails
+	case "type":
+		return fieldType
 	case "quote_id":
 		return fieldQuoteID
 	case "quote_revision":

@@ -53,7 +53,7 @@ var wanted = wantedTypes(map[kind][]string{
 		"payment_intent.requires_action",
 	},
 	kindCharge: {
-		"charge.succeeded", "charge.updated", "charge.captured", "charge.failed", "charge.pending", typeChargeExpired,
+		typeChargeSucceeded, "charge.updated", "charge.captured", "charge.failed", "charge.pending", typeChargeExpired,
 		"charge.refunded",
 	},
 	kindRefund: {"refund.created", "refund.updated", typeRefundFailed, "charge.refund.updated"},
@@ -82,6 +82,7 @@ const (
 	typeSessionFailed       = "checkout.session.async_payment_failed"
 	typeSessionExpired      = "checkout.session.expired"
 	typeIntentFailed        = "payment_intent.payment_failed"
+	typeChargeSucceeded     = "charge.succeeded"
 	typeChargeExpired       = "charge.expired"
 	typeRefundFailed        = "refund.failed"
 	typeInvoicePaid         = "invoice.paid"
