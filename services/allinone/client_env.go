@@ -25,7 +25,8 @@ func (c Config) clientEnv(kept keptSecrets) []byte {
 		{"STRIPE_WEBHOOK_SECRETS", orReveal(c.WebhookSecrets, kept.webhookSecrets())},
 	}
 	var b strings.Builder
-	b.WriteString("# Written by allinone at each start. Read it into a shell with:  . client.env\n")
+	b.WriteString("# Written by allinone at each start. quotectl reads it; a shell does with:  . ./client.env\n" +
+		"# Do not export what is in it: allinone itself would take these addresses for external servers.\n")
 	for _, v := range values {
 		if v.value != "" {
 			b.WriteString(v.name + "=" + shellQuoted(v.value) + "\n")

@@ -36,6 +36,9 @@ const (
 	addrQuotesAdmin  = "QUOTES_ADMIN_ADDR"
 )
 
+// defaultDataDir is where quotectl looks too.
+const defaultDataDir = "data"
+
 // Config is what the runner needs to know. Use ConfigFromEnv; the services read their own settings from Lookup.
 type Config struct {
 	// DataDir holds everything that survives a restart. Default ./data; made with mode 0700.
@@ -72,7 +75,7 @@ type Config struct {
 func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	r := env.NewReader(lookup)
 	c := Config{
-		DataDir:        r.String("DATA_DIR", "data"),
+		DataDir:        r.String("DATA_DIR", defaultDataDir),
 		Mode:           r.Enum("MODE", "test", "test", "live"),
 		NATS:           r.Secret("NATS_URL"),
 		Redis:          r.Secret("REDIS_URL"),

@@ -35,7 +35,7 @@ func newTour(s *Service) *tour {
 	}
 	return &tour{s: s, stops: []stop{
 		{"A seller's system makes a quote and publishes it.", []string{
-			"set -a; . " + displayPath(s.ClientEnv()) + "; set +a",
+			s.readSettings(),
 			`Q=$(curl -s "$QUOTES_URL/v1/quotes" -H "Authorization: Bearer $API_TOKEN" --json '` + sampleQuote + `' | grep -o 'q_[A-Za-z0-9]*' | head -n 1)`,
 			`curl -s -o /dev/null -w 'published '"$Q"', HTTP %{http_code}\n' -X POST "$QUOTES_URL/v1/quotes/$Q/publish" -H "Authorization: Bearer $API_TOKEN"`,
 		}},
@@ -82,10 +82,21 @@ func (t *tour) introduce(b *strings.Builder) {
 	if c.APITokens.IsZero() {
 		lines = append(lines, [2]string{"API token", t.s.kept.APIToken})
 	}
-	lines = append(lines, [2]string{"for your shell", "set -a; . " + displayPath(t.s.ClientEnv()) + "; set +a"})
+	lines = append(lines, [2]string{"for your shell", t.s.readSettings()})
 	for _, l := range lines {
 		fmt.Fprintf(b, "  %-15s %s\n", l[0], l[1])
 	}
+}
+
+// readSettings is the command that gives a shell the addresses and secrets. It exports none of them: an exported NATS_URL
+// would be an external server to the next start from that shell. quotectl finds the file by itself in ./data; one that is
+// elsewhere must be named to it.
+func (s *Service) readSettings() string {
+	path := displayPath(s.ClientEnv())
+	if s.cfg.DataDir == defaultDataDir {
+		return ". " + path
+	}
+	return "export QUITTANCE_ENV_FILE=" + shellQuoted(path) + `; . "$QUITTANCE_ENV_FILE"`
 }
 
 func indent(text string) string { return "   " + strings.ReplaceAll(text, "\n", "\n   ") }
