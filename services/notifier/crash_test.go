@@ -48,6 +48,7 @@ func TestChild(t *testing.T) {
 //
 //	go test -tags faults -run TestKilledAtEveryFaultPoint .
 func TestKilledAtEveryFaultPoint(t *testing.T) {
+	t.Parallel()
 	var runs, mails, doubled, parked atomic.Int64
 	t.Cleanup(func() {
 		t.Logf("%d kills, 3 quotes each: %d mails, %d of them second copies after an unanswered attempt, %d parked",

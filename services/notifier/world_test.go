@@ -58,19 +58,29 @@ func encode(tb testing.TB, name, n string, at time.Time, quote string, data any)
 }
 
 func publishedMessage(tb testing.TB, r notifier.Receipt) natsstream.Message {
+	tb.Helper()
 	return encode(tb, event.NamePublished, strconv.Itoa(r.Published.Revision), r.Published.PublishedAt, r.Published.QuoteID, r.Published)
 }
 
 func paidMessage(tb testing.TB, r notifier.Receipt) natsstream.Message {
+	tb.Helper()
 	return encode(tb, event.NamePaid, strconv.Itoa(r.Paid.Revision), r.Paid.PaidAt, r.Paid.QuoteID, r.Paid)
 }
 
-// store puts messages on the log.
+// store puts messages on the log, which may be coming back from a restart.
 func store(tb testing.TB, log *natsstream.Log, messages ...natsstream.Message) {
 	tb.Helper()
 	for _, m := range messages {
-		if stored, err := log.Fact(tb.Context(), m); err != nil || stored.Taken {
-			tb.Fatalf("store %s: %+v, %v", m.Subject, stored, err)
+		var stored natsstream.Stored
+		tries := 0
+		eventually(tb, func() (ok bool) {
+			var err error
+			stored, err = log.Fact(tb.Context(), m)
+			tries++
+			return err == nil
+		}, "store "+m.Subject)
+		if stored.Taken && tries == 1 {
+			tb.Fatalf("store %s: the subject is taken", m.Subject)
 		}
 	}
 }
@@ -140,12 +150,14 @@ func (s *memoryShelf) Write(_ context.Context, key string, value []byte, revisio
 // entryOf reads a ledger entry.
 func entryOf(tb testing.TB, s notifier.Shelf, key string) notifier.Entry {
 	tb.Helper()
-	b, _, err := s.Read(tb.Context(), key)
-	if errors.Is(err, notifier.ErrNoEntry) {
+	var b []byte
+	eventually(tb, func() (ok bool) {
+		var err error
+		b, _, err = s.Read(tb.Context(), key)
+		return err == nil || errors.Is(err, notifier.ErrNoEntry)
+	}, "read ledger entry "+key)
+	if b == nil {
 		return notifier.Entry{}
-	}
-	if err != nil {
-		tb.Fatal(err)
 	}
 	e, err := notifier.DecodeEntry(b)
 	if err != nil {
