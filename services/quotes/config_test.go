@@ -125,9 +125,11 @@ func TestARequestInHandIsAnsweredAtTheEnd(t *testing.T) {
 	}
 	answers := bufio.NewReader(conn)
 	// It says so when the handler begins to read the body: the request is in hand.
-	if res, err := http.ReadResponse(answers, nil); err != nil || res.StatusCode != http.StatusContinue {
+	res, err := http.ReadResponse(answers, nil)
+	if err != nil || res.StatusCode != http.StatusContinue {
 		t.Fatalf("first answer = %v, %v, want 100", res, err)
 	}
+	defer res.Body.Close()
 	stopped := make(chan struct{})
 	go func() { f.stop(); close(stopped) }()
 	eventually(t, "the service takes no more", func() bool {

@@ -196,7 +196,9 @@ func TestFactsComeFromTheSnapshot(t *testing.T) {
 			[]string{"ch_1"},
 		},
 		"refund canceled": {
-			"refund.updated", object{"charge": "ch_1", "status": "canceled"}, refund,
+			"refund.updated",
+			object{"charge": "ch_1", "status": "canceled"},
+			refund,
 			`{"refunds":[{"id":"re_1","test":true,"charges":["ch_1"],"payments":["ch_1"],"money":{"amount":10000,"currency":"pln"},"at":` + at + `,"dead":` + at + `}]}`,
 			[]string{"ch_1"},
 		},
