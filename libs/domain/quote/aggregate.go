@@ -190,6 +190,9 @@ type Publication struct {
 	// RequestKey is the hash of the Idempotency-Key; may be empty.
 	RequestKey string
 	Now        time.Time
+	// Policy judges the document for Payee, who is paid; nil judges nothing.
+	Policy *Policy
+	Payee  Payee
 }
 
 // Publish decides on a publication. It returns ErrNotFound, a *Refusal, or the
@@ -212,20 +215,34 @@ func (a *Aggregate) Publish(p Publication) (Published, bool, error) {
 	if err != nil {
 		return Published{}, false, &Refusal{Kind: KindInvalid, Reasons: []Reason{{Code: CodeOverflow, Detail: err.Error()}}}
 	}
-	end, err := a.Document.Expiry()
-	if err != nil {
-		return Published{}, false, &Refusal{Kind: KindInvalid, Reasons: []Reason{{Code: CodeExpiry, Detail: err.Error(), Field: "expires_at"}}}
-	}
-	if !end.IsZero() && p.Now.After(end) {
-		return Published{}, false, &Refusal{Kind: KindInvalid, Reasons: []Reason{{
-			Code: CodeExpiryPassed, Rule: "R44", Detail: "The quote's expiry has passed; set a later one.", Field: "expires_at",
-		}}}
+	end, reasons := a.unfit(p)
+	if len(reasons) > 0 {
+		return Published{}, false, &Refusal{Kind: KindInvalid, Reasons: reasons}
 	}
 	return Published{
 		Seller: a.Seller, QuoteID: a.ID, Revision: a.Revision() + 1, Version: a.Version, Document: a.Document,
 		Amount: due.Amount, Currency: due.Currency, Account: p.Account, Mode: p.Mode,
 		PublishedAt: p.Now.UTC(), ExpiresAt: end, URLToken: p.URLToken, RequestKey: p.RequestKey,
 	}, true, nil
+}
+
+// unfit is everything that keeps the document from being published, at once
+// (R19), and the expiry that it would have.
+func (a *Aggregate) unfit(p Publication) (time.Time, []Reason) {
+	var reasons []Reason
+	if p.Policy != nil {
+		reasons = p.Policy.Lint(a.Document, p.Payee).Refusals
+	}
+	end, err := a.Document.Expiry()
+	if err != nil {
+		return time.Time{}, append(reasons, Reason{Code: CodeExpiry, Detail: err.Error(), Field: "expires_at"})
+	}
+	if !end.IsZero() && p.Now.After(end) {
+		reasons = append(reasons, Reason{
+			Code: CodeExpiryPassed, Rule: "R44", Detail: "The quote's expiry has passed; set a later one.", Field: "expires_at",
+		})
+	}
+	return end, reasons
 }
 
 // Recall decides on taking the last revision back. It returns ErrNotFound, a

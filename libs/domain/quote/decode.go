@@ -140,6 +140,7 @@ func recurring(o *object) *Recurring {
 	r := &Recurring{
 		Interval:      o.choice("interval", needed, "day", "week", "month", "year"),
 		IntervalCount: o.integer("interval_count", optional, 1, maxIntervalCount),
+		Term:          o.text("term", optional, 100),
 	}
 	if !o.has("interval_count") {
 		r.IntervalCount = 1

@@ -47,6 +47,9 @@ type LineItem struct {
 type Recurring struct {
 	Interval      string `json:"interval"`       // day, week, month or year
 	IntervalCount int64  `json:"interval_count"` // every so many intervals, from 1
+	// Term is a contract term in the seller's words. A quote that states one
+	// cannot be paid by Stripe, where subscriptions have no end.
+	Term string `json:"term,omitempty"`
 }
 
 // Discount is the quote's own discount. It never touches the tax. Exactly one
