@@ -4,10 +4,12 @@ import (
 	"crypto/rand"
 	"io"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/logging"
 	"quittance.internal/libs/platform/natsstream"
@@ -36,6 +38,9 @@ type Config struct {
 	// Account is the Stripe account that published quotes are paid to. Default
 	// event.Platform, the deployment's own.
 	Account string
+	// Policy is the rule set of what may be paid by Stripe. Default
+	// quote.DefaultPolicy.
+	Policy *quote.Policy
 	// Generation of the Redis key names. Default g1.
 	Generation string
 	LogLevel   string
@@ -47,8 +52,8 @@ type Config struct {
 
 // ConfigFromEnv reads QUOTES_ADDR, QUOTES_ADMIN_ADDR, NATS_URL, NATS_CREDS,
 // NATS_CA, NATS_MONITOR_URL, REDIS_URL, REDIS_CA, DURABILITY, API_TOKENS,
-// PUBLIC_URL, MODE and LOG_LEVEL; secrets also as *_FILE. It reports every fault
-// at once.
+// PUBLIC_URL, MODE, POLICY_FILE and LOG_LEVEL; secrets also as *_FILE. It reports
+// every fault at once.
 func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	r := env.NewReader(lookup)
 	c := Config{
@@ -68,7 +73,20 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
 		r.Fault("PUBLIC_URL", "%q is not an address such as https://quotes.example.com", c.PublicURL)
 	}
+	if path := r.String("POLICY_FILE", ""); path != "" {
+		if c.Policy, err = readPolicy(path); err != nil {
+			r.Fault("POLICY_FILE", "%w", err)
+		}
+	}
 	return c, r.Err()
+}
+
+func readPolicy(path string) (*quote.Policy, error) {
+	b, err := os.ReadFile(path) //nolint:gosec // the operator names the file in the environment
+	if err != nil {
+		return nil, err
+	}
+	return quote.DecodePolicy(b)
 }
 
 func (c Config) withDefaults() Config {
@@ -80,6 +98,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Account == "" {
 		c.Account = event.Platform
+	}
+	if c.Policy == nil {
+		c.Policy = quote.DefaultPolicy()
 	}
 	if c.Generation == "" {
 		c.Generation = redisquote.Generation

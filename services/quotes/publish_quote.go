@@ -38,6 +38,7 @@ func (s *Service) publishQuote(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
+	payee := s.payee()
 	var published event.Published
 	_, err = s.command(c, "published", c.quoteID, func(a *quote.Aggregate) (*entry, error) {
 		if !a.Exists() {
@@ -49,7 +50,8 @@ func (s *Service) publishQuote(w http.ResponseWriter, c *call) error {
 		var fresh bool
 		var err error
 		published, fresh, err = a.Publish(quote.Publication{
-			Account: s.cfg.Account, Mode: s.cfg.Mode, URLToken: token, RequestKey: requestKey("publish", key), Now: s.cfg.Now(),
+			Account: payee.Account, Mode: s.cfg.Mode, URLToken: token, RequestKey: requestKey("publish", key), Now: s.cfg.Now(),
+			Policy: s.cfg.Policy, Payee: payee,
 		})
 		if err != nil || !fresh {
 			return nil, err
@@ -68,9 +70,15 @@ func (s *Service) publishQuote(w http.ResponseWriter, c *call) error {
 	writeJSON(w, http.StatusOK, mediaJSON, publication{
 		ID: c.quoteID, Status: string(quote.LifecyclePublished), Revision: published.Revision, URL: s.pageURL(published.URLToken),
 		Amount: published.Amount, Currency: published.Currency, PublishedAt: published.PublishedAt, ExpiresAt: published.ExpiresAt,
-		Warnings: []quote.Reason{},
+		Warnings: s.cfg.Policy.Lint(published.Document, payee).Warnings,
 	})
 	return nil
+}
+
+// payee is the seller as the policy sees him: paid on the deployment's own
+// account, entitled to everything.
+func (s *Service) payee() quote.Payee {
+	return quote.Payee{Plan: "enterprise", Account: s.cfg.Account, Activated: true}
 }
 
 // pageURL is the address of a revision's page.

@@ -34,6 +34,7 @@ func (s *Service) table() []route {
 		{http.MethodPost, "/v1/quotes/{id}/publish", s.publishQuote, writer},
 		{http.MethodPost, "/v1/quotes/{id}/recall", s.recallQuote, writer},
 		{http.MethodGet, "/v1/quotes/{id}/card", s.showCard, reader},
+		{http.MethodGet, "/v1/policy", s.showPolicy, reader},
 		{http.MethodGet, "/q/{token}", s.showPage, public},
 	}
 }

@@ -104,7 +104,7 @@ func (s *Service) Ready(ctx context.Context) error {
 func (s *Service) Run(ctx context.Context) error {
 	s.log.Info("quotes started", zap.Stringer("addr", s.Addr()), zap.Stringer("admin_addr", s.AdminAddr()),
 		zap.String("mode", s.cfg.Mode), zap.String("public_url", s.cfg.PublicURL), zap.Int("tokens", s.tokens.count()),
-		zap.String("durability", s.cfg.Durability))
+		zap.String("durability", s.cfg.Durability), zap.String("policy", s.cfg.Policy.Date))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.public.Serve(ctx) })
 	group.Go(func() error { return s.admin.Serve(ctx) })
