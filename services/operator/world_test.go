@@ -361,6 +361,10 @@ func (w *world) quotes(rw http.ResponseWriter, r *http.Request) {
 		w.listQuotes(rw, r)
 	case "/v1/quotes/" + p.QuoteID:
 		w.answer(rw, http.StatusOK, w.document(p.QuoteID, false))
+	case "/v1/quotes/q_1", "/v1/quotes/q_2", "/v1/quotes/q_3":
+		w.answer(rw, http.StatusOK, w.document(strings.TrimPrefix(r.URL.Path, "/v1/quotes/"), false))
+	case "/v1/policy":
+		w.answer(rw, http.StatusOK, quote.DefaultPolicy())
 	case "/v1/quotes/" + p.QuoteID + "/card":
 		s := quote.Derive(p.Account, w.facts)
 		zone, err := p.Document.Zone()
