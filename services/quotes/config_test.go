@@ -143,7 +143,7 @@ func TestARequestInHandIsAnsweredAtTheEnd(t *testing.T) {
 	if _, err := io.WriteString(conn, document[half:]); err != nil {
 		t.Fatal(err)
 	}
-	res, err := http.ReadResponse(answers, nil)
+	res, err = http.ReadResponse(answers, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
