@@ -12,8 +12,9 @@ import (
 
 // coder writes and reads facts as JSON. Each type lists its fields once (see
 // facts_json.go), and the coder either appends each field that is not empty or
-// takes it from the member at hand. encoding/json takes about five times as long
-// for the same bytes; a test holds the two to each other.
+// takes it from the member at hand. encoding/json takes half as long again to
+// write the same bytes and two and a half times as long to read them, and cannot
+// refuse what it does not know; a test holds the two to each other.
 type coder struct {
 	// Writing.
 	out   []byte
