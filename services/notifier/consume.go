@@ -60,9 +60,9 @@ type deadLetters interface {
 
 // run works until ctx ends and the mails in hand are done or cut off. An error means that the durable is gone.
 func (c *consumer) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
 	hand, release := outlive(ctx)
 	defer release()
-	group, ctx := errgroup.WithContext(ctx)
 	for range c.workers {
 		group.Go(func() error { return c.work(ctx, hand) })
 	}

@@ -383,3 +383,30 @@ func TestNewRefusesALedgerThatForgets(t *testing.T) {
 		t.Errorf("New = %v, want a refusal of a bucket with expiry", s.Addr())
 	}
 }
+
+// Without its durable a notifier can do nothing: it ends, and says so, and whoever started it starts it again.
+func TestANotifierWithoutItsDurableEnds(t *testing.T) {
+	h := newHouse(t, script{})
+	service, err := notifier.New(t.Context(), h.config(), zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- service.Run(t.Context()) }()
+	h.pay(0, 1)
+	h.settled(0, 1, notifier.StateSent)
+	if err := h.log.JetStream().DeleteConsumer(t.Context(), event.StreamQuotes, natsstream.DurableNotifier); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if err == nil || !strings.Contains(err.Error(), "consumer notifier") {
+			t.Errorf("Run = %v, want an error that names the consumer", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("Run goes on without its durable")
+	}
+	if _, err := notifier.New(t.Context(), h.config(), zap.NewNop()); err == nil || !strings.Contains(err.Error(), "quotectl declare") {
+		t.Errorf("New without the durable = %v, want a hint at quotectl declare", err)
+	}
+}

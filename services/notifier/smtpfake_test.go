@@ -27,6 +27,7 @@ type smtpFake struct {
 	conns    map[net.Conn]bool
 	dialled  int
 	maxOpen  int
+	hangs    bool
 }
 
 // accepted is one mail that the server took.
@@ -139,6 +140,13 @@ func (f *smtpFake) mails() []accepted {
 	return append([]accepted(nil), f.accepted...)
 }
 
+// hanging reports whether a client was left without a reply.
+func (f *smtpFake) hanging() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.hangs
+}
+
 // open is how many connections are open now.
 func (f *smtpFake) open() int {
 	f.mu.Lock()
@@ -173,6 +181,9 @@ func (f *smtpFake) step(c net.Conn, name, good, to string) bool {
 		return false
 	}
 	if s.hang == name {
+		f.mu.Lock()
+		f.hangs = true
+		f.mu.Unlock()
 		_, _ = c.Read(make([]byte, 1)) // until the client or the test closes it
 		return false
 	}

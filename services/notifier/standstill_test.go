@@ -185,3 +185,25 @@ func TestNothingIsSentAfterTheLeaseHasEnded(t *testing.T) {
 		t.Errorf("entry %+v, want sent without doubt", e)
 	}
 }
+
+// What a stop of the service cuts off is still written down as what it is.
+func TestAMailThatIsCutOffIsRecordedAsWhatItIs(t *testing.T) {
+	for verb, want := range map[string]notifier.State{"RCPT": notifier.StateClaimed, "dot": notifier.StateAmbiguous} {
+		t.Run(verb, func(t *testing.T) {
+			w := newStand(t, notifier.PolicyResend, script{hang: verb, once: true})
+			r := paidQuote(1)
+			store(t, w.log, publishedMessage(t, r))
+			ctx, cancel := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			wg.Go(func() { _, _, _ = w.sender.SendReceipt(ctx, r.Paid, 7) })
+			eventually(t, func() bool { return w.smtp.hanging() }, "the server hangs")
+			cancel()
+			wg.Wait()
+			if e := entryOf(t, w.shelf, r.Key); e.State != want || !e.LeaseUntil.IsZero() {
+				t.Errorf("cut off at %s: %+v, want %s and no lease", verb, e, want)
+			}
+			e := bringOut(t, w.clock, w.sender, r)
+			checkI6(t, e, w.smtp.mails())
+		})
+	}
+}
