@@ -50,7 +50,7 @@ func New(s QuoteSubject, source string, at time.Time, data any) (Envelope, error
 		Subject: "quote/" + s.Quote, Time: at.UTC(), DataContentType: "application/json", DataSchema: Schema(s.Event, 1),
 		Data: raw,
 	}
-	if err := e.check(); err != nil {
+	if err := e.check("quote."); err != nil {
 		return Envelope{}, fmt.Errorf("envelope of quote.%s: %w", s.Event, err)
 	}
 	return e, nil
@@ -74,21 +74,22 @@ func Decode(b []byte) (Envelope, error) {
 	if err := json.Unmarshal(b, &e); err != nil {
 		return Envelope{}, fmt.Errorf("decode envelope: %w", err)
 	}
-	if err := e.check(); err != nil {
+	if err := e.check("quote."); err != nil {
 		return Envelope{}, fmt.Errorf("decode envelope: %w", err)
 	}
 	return e, nil
 }
 
-// check is what every envelope must have to be used at all.
-func (e Envelope) check() error {
+// check is what every envelope must have to be used at all; prefix is what its
+// type begins with.
+func (e Envelope) check(prefix string) error {
 	switch {
 	case !strings.HasPrefix(e.SpecVersion, "1."):
 		return fmt.Errorf("specversion %q is not 1.x", e.SpecVersion)
 	case e.ID == "" || e.Source == "":
 		return errors.New("without id or source")
-	case !strings.HasPrefix(e.Type, "quote."):
-		return fmt.Errorf("type %q is not a quote event", e.Type)
+	case !strings.HasPrefix(e.Type, prefix):
+		return fmt.Errorf("type %q is not a %s event", e.Type, strings.TrimSuffix(prefix, "."))
 	case len(e.Data) == 0 || bytes.TrimSpace(e.Data)[0] != '{':
 		return errors.New("data is not a JSON object")
 	case e.Time.Year() < 0 || e.Time.Year() > 9999:
