@@ -179,7 +179,7 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 	_, err := ing.Read(ctx, event.StreamStripe, stripe)
 	must("ingress reads a taken id back", err)
 
-	must("quotes looks its stream up", natsstream.Check(ctx, quo.JetStream(), event.StreamQuotes))
+	must("quotes looks its streams up", natsstream.Check(ctx, quo.JetStream(), event.StreamQuotes, event.StreamSellers))
 	for _, name := range []string{"drafted", "published"} {
 		s := event.QuoteSubject{Event: name, Seller: "main", Quote: "q_1", N: "1"}.String()
 		_, err = quo.Command(ctx, natsstream.Message{Subject: s, ID: s, Data: []byte("{}")}, s, 0)
@@ -187,6 +187,10 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 	}
 	_, err = quo.ReadAll(ctx, event.StreamQuotes, event.QuoteFilter("main", "q_1"))
 	must("quotes folds an aggregate", err)
+	_, err = quo.Command(ctx, natsstream.Message{Subject: "seller.plan_set.main.1", Data: []byte("{}")}, event.SellerFilter("main"), 0)
+	must("quotes publishes a seller's event", err)
+	_, err = quo.ReadAll(ctx, event.StreamSellers, event.SellerFilter("main"))
+	must("quotes folds a seller", err)
 
 	must("payments looks its streams up", natsstream.Check(ctx, pay.JetStream(), event.StreamStripe, event.StreamQuotes, event.StreamDead))
 	system, err := pay.JetStream().KeyValue(ctx, event.BucketSystem)
@@ -279,7 +283,7 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"dead.notifier.QUOTES.9.1", []string{"notifier"}},
 		{"$KV.MAIL.x", []string{"notifier", "operator"}},
 		{"$KV.SYSTEM.x", []string{"payments", "operator"}},
-		{"seller.connected.main.1", nil},
+		{"seller.connected.main.9", []string{"quotes"}},
 		{"journal.replay", []string{"operator"}},
 		{"timer.x", nil},
 		{"op.payments.replay", []string{"operator"}},
@@ -299,6 +303,8 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"$JS.ACK.QUOTES.subscriber_example.1.1.1.1.0", []string{"subscriber_example", "operator"}},
 		{"$JS.API.STREAM.INFO.STRIPE", []string{"ingress", "payments", "operator"}},
 		{"$JS.API.STREAM.INFO.QUOTES", []string{"payments", "notifier", "quotes", "operator"}},
+		{"$JS.API.STREAM.INFO.SELLERS", []string{"quotes", "operator"}},
+		{"$JS.API.DIRECT.GET.SELLERS", []string{"quotes", "operator"}},
 		{"$JS.API.STREAM.INFO.KV_MAIL", []string{"notifier", "operator"}},
 		{"$JS.API.DIRECT.GET.STRIPE", []string{"ingress", "payments", "operator"}},
 		{"$JS.API.DIRECT.GET.QUOTES", []string{"payments", "notifier", "quotes", "operator"}},
@@ -306,7 +312,7 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"$JS.API.DIRECT.GET.KV_SYSTEM", []string{"payments", "operator"}},
 	}
 	// What destroys or rebuilds is operator's alone, on every stream. operator is tried on a stream that does not exist.
-	for _, stream := range []string{"STRIPE", "QUOTES", "DEAD", "KV_MAIL", "KV_SYSTEM", "PROBE"} {
+	for _, stream := range []string{"STRIPE", "QUOTES", "SELLERS", "DEAD", "KV_MAIL", "KV_SYSTEM", "PROBE"} {
 		for _, verb := range []string{"STREAM.DELETE", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.MSG.DELETE", "STREAM.MSG.GET", "STREAM.SNAPSHOT", "STREAM.RESTORE"} {
 			probes = append(probes, probe{"$JS.API." + verb + "." + stream, nil})
 		}

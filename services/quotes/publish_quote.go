@@ -38,7 +38,11 @@ func (s *Service) publishQuote(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	payee := s.payee()
+	owner, err := s.loadSeller(c.Context(), c.token.Seller)
+	if err != nil {
+		return err
+	}
+	payee := owner.Payee(s.cfg.Account)
 	var published event.Published
 	_, err = s.command(c, "published", c.quoteID, func(a *quote.Aggregate) (*entry, error) {
 		if !a.Exists() {
@@ -73,12 +77,6 @@ func (s *Service) publishQuote(w http.ResponseWriter, c *call) error {
 		Warnings: s.cfg.Policy.Lint(published.Document, payee).Warnings,
 	})
 	return nil
-}
-
-// payee is the seller as the policy sees him: paid on the deployment's own
-// account, entitled to everything.
-func (s *Service) payee() quote.Payee {
-	return quote.Payee{Plan: "enterprise", Account: s.cfg.Account, Activated: true}
 }
 
 // pageURL is the address of a revision's page.

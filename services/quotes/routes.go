@@ -35,6 +35,7 @@ func (s *Service) table() []route {
 		{http.MethodPost, "/v1/quotes/{id}/recall", s.recallQuote, writer},
 		{http.MethodGet, "/v1/quotes/{id}/card", s.showCard, reader},
 		{http.MethodGet, "/v1/policy", s.showPolicy, reader},
+		{http.MethodGet, "/v1/seller", s.showSeller, reader},
 		{http.MethodGet, "/q/{token}", s.showPage, public},
 	}
 }

@@ -63,7 +63,7 @@ func (s *Service) open(ctx context.Context) (err error) {
 	if s.stream, err = natsstream.NewLog(s.nc); err != nil {
 		return err
 	}
-	if err := natsstream.Check(ctx, s.stream.JetStream(), event.StreamQuotes); err != nil {
+	if err := natsstream.Check(ctx, s.stream.JetStream(), event.StreamQuotes, event.StreamSellers); err != nil {
 		return err
 	}
 	if s.redis, err = redisquote.Open(ctx, s.cfg.Redis); err != nil {

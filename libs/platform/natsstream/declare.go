@@ -93,6 +93,7 @@ func streamConfigs(replicas int) []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{
 		factStream(event.StreamStripe, replicas, "stripe.>"),
 		quotes,
+		factStream(event.StreamSellers, replicas, event.SubjectsSellers),
 		factStream(event.StreamDead, replicas, "dead.*.*.*.*"),
 	}
 }
