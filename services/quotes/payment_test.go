@@ -194,9 +194,15 @@ func TestMoneyKeepsAQuoteFromBeingRecalled(t *testing.T) {
 			f.fact(t, id, "payment_failed", "cs_1", object)
 		}, ""},
 		"another attempt that failed before": {func(id string) {
-			f.fact(t, id, "payment_failed", "ch_1", object)
+			other := object
+			other.Object = "ch_1"
+			f.fact(t, id, "payment_failed", "ch_1", other)
 			f.fact(t, id, "payment_processing", "cs_1", object)
 		}, "payment_open"},
+		"its own failure, told first": {func(id string) {
+			f.fact(t, id, "payment_failed", "cs_1", object)
+			f.fact(t, id, "payment_processing", "cs_1", object)
+		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			id := f.create(t)

@@ -46,13 +46,8 @@ type Aggregate struct {
 	Revisions []Published
 	Recalls   []Recalled
 	Payments  []Paid // at most one per revision
-	attempts  []attempt
-}
-
-// attempt is a payment said to be in flight.
-type attempt struct {
-	object string
-	closed bool
+	// begun and failed are the objects of payment_processing and payment_failed.
+	begun, failed []string
 }
 
 // Drafted folds a version of the document.
@@ -91,20 +86,12 @@ func (a *Aggregate) Expired(e Expired) {
 func (a *Aggregate) Paid(p Paid) { a.Payments = append(a.Payments, p) }
 
 // PaymentProcessing folds an attempt in flight.
-func (a *Aggregate) PaymentProcessing(f PaymentFact) {
-	a.attempts = append(a.attempts, attempt{object: f.Object})
-}
+func (a *Aggregate) PaymentProcessing(f PaymentFact) { a.begun = append(a.begun, f.Object) }
 
-// PaymentFailed folds a failure: it closes the attempts before it that are of
-// the same object, or of the session or intent the object belongs to. One that
-// starts after it, with another charge of the same session, stays open.
-func (a *Aggregate) PaymentFailed(f PaymentFact) {
-	for i, at := range a.attempts {
-		if at.object != "" && slices.Contains([]string{f.Object, f.CheckoutSession, f.PaymentIntent}, at.object) {
-			a.attempts[i].closed = true
-		}
-	}
-}
+// PaymentFailed folds the failure of an attempt. Stripe may tell it before the
+// attempt itself, so the order of the two does not matter; an attempt that was
+// told as in flight is told as failed under the same object (see Derive).
+func (a *Aggregate) PaymentFailed(f PaymentFact) { a.failed = append(a.failed, f.Object) }
 
 // Exists reports whether the quote was ever drafted.
 func (a *Aggregate) Exists() bool { return a.Version > 0 }
@@ -133,9 +120,9 @@ func (a *Aggregate) StateAt(now time.Time) Lifecycle {
 // been settled, as far as the log says.
 func (a *Aggregate) InFlight() []string {
 	var open []string
-	for _, at := range a.attempts {
-		if !at.closed {
-			open = append(open, at.object)
+	for _, object := range a.begun {
+		if object == "" || !slices.Contains(a.failed, object) {
+			open = append(open, object)
 		}
 	}
 	return open

@@ -162,14 +162,14 @@ func TestAnAttemptIsInFlightUntilItsOwnFailure(t *testing.T) {
 			a.PaymentProcessing(processing("cs_1"))
 			a.PaymentFailed(failed("ch_2", "cs_2", "pi_2"))
 		}, true},
-		"the charge of the intent failed": {func(a *quote.Aggregate) {
-			a.PaymentProcessing(processing("pi_1"))
-			a.PaymentFailed(failed("ch_1", "", "pi_1"))
-		}, false},
-		"failed first, then another charge of the session": {func(a *quote.Aggregate) {
-			a.PaymentFailed(failed("ch_1", "cs_1", "pi_1"))
+		"a declined card before the bank debit of the same session": {func(a *quote.Aggregate) {
 			a.PaymentProcessing(processing("cs_1"))
+			a.PaymentFailed(failed("ch_1", "cs_1", "pi_1"))
 		}, true},
+		"the failure told first": {func(a *quote.Aggregate) {
+			a.PaymentFailed(failed("cs_1", "cs_1", "pi_1"))
+			a.PaymentProcessing(processing("cs_1"))
+		}, false},
 		"failure without a name": {func(a *quote.Aggregate) {
 			a.PaymentProcessing(processing(""))
 			a.PaymentFailed(failed("", "", ""))
