@@ -106,7 +106,7 @@ func TestResendsThatMakeNoSenseAreRefused(t *testing.T) {
 	cfg.Lease, cfg.Relay.SendTimeout = 30*time.Second, 20*time.Second
 	h.start(cfg)
 	h.pay(0, 1)
-	eventually(t, func() bool { return h.entry(0).State == notifier.StateSending }, "the mail is being sent")
+	eventually(t, h.smtp.hanging, "the mail is being sent")
 	nc := h.nats.Conn("operator")
 	for name, tt := range map[string]struct {
 		request any
