@@ -13,6 +13,10 @@ type (
 	Recalled = quote.Recalled
 	// Expired is the data of quote.expired.
 	Expired = quote.Expired
+	// CheckoutRequested is the data of quote.checkout_requested.
+	CheckoutRequested = quote.CheckoutRequested
+	// CheckoutOpened is the data of quote.checkout_opened.
+	CheckoutOpened = quote.CheckoutOpened
 	// Paid is the data of quote.paid. No personal data.
 	Paid = quote.Paid
 	// PaymentFact is the data of the facts beside quote.paid. No personal data.

@@ -42,6 +42,10 @@ func foldData(a *quote.Aggregate, name string, env Envelope) error {
 		return fold(env, a.PaymentProcessing)
 	case NamePaymentFailed:
 		return fold(env, a.PaymentFailed)
+	case NameCheckoutRequested:
+		return fold(env, a.CheckoutRequested)
+	case NameCheckoutOpened:
+		return fold(env, a.CheckoutOpened)
 	default:
 		return nil
 	}

@@ -94,6 +94,9 @@ const (
 	NamePublished = "published" // n = revision
 	NameRecalled  = "recalled"  // n = revision
 	NameExpired   = "expired"   // n = revision
+	// n = revision and attempt, such as 2_1.
+	NameCheckoutRequested = "checkout_requested"
+	NameCheckoutOpened    = "checkout_opened"
 	// Facts.
 	NamePaid              = "paid"               // n = revision
 	NamePaymentProcessing = "payment_processing" // n = id of the session, intent or charge

@@ -48,6 +48,7 @@ type Aggregate struct {
 	Payments  []Paid // at most one per revision
 	// begun and failed are the objects of payment_processing and payment_failed.
 	begun, failed []string
+	checkouts     []Checkout
 }
 
 // Drafted folds a version of the document.

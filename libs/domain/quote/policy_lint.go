@@ -227,7 +227,7 @@ func (l *linter) count() {
 
 // advise gives the advice of R41 and its like for discounts.
 func (l *linter) advise() {
-	if !l.recurs() {
+	if !l.document.Recurs() {
 		return
 	}
 	if l.total.Tax > 0 {
@@ -243,9 +243,4 @@ func (l *linter) advise() {
 	}
 	l.warn(CodeDiscountOnce, "R41", "discount",
 		"The discount applies to the first charge only. To discount every period, lower the prices of the recurring lines.")
-}
-
-// recurs reports whether any line is charged every period.
-func (l *linter) recurs() bool {
-	return slices.ContainsFunc(l.document.LineItems, func(line LineItem) bool { return line.Recurring != nil })
 }
