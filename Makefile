@@ -30,7 +30,7 @@ run: build ## run the whole system on embedded servers and print a tour (DEMO=1 
 
 .PHONY: test
 test: servers ## run all tests with the race detector (TESTFLAGS=... adds flags)
-	go test -race $(TESTFLAGS) work
+	go test -race -timeout 40m $(TESTFLAGS) work
 
 .PHONY: servers
 servers: $(STRIPE_NODE)/node_modules/.installed ## install what the tests run against: redis-server, node and Stripe's own SDK

@@ -127,7 +127,8 @@ func consumerConfigs() []consumerConfig {
 	return []consumerConfig{
 		durable(event.StreamStripe, DurablePayments, "", 8192),
 		durable(event.StreamQuotes, DurablePayments, "", 8192),
-		durable(event.StreamQuotes, DurableNotifier, "quote.paid.*.*.*", 256),
+		// A mail that waits for its next attempt counts as pending: 256 greylisted ones held up all others for an hour.
+		durable(event.StreamQuotes, DurableNotifier, "quote.paid.*.*.*", 65536),
 	}
 }
 

@@ -13,15 +13,13 @@ import (
 func TestTwoThousandShuffledQuotesEndAsTheRulesDemand(t *testing.T) {
 	w := newWorld(t, builtWith{"ingress": "", "payments": "", "notifier": "", "quotes": ""}, 256)
 	const count = 2000
-	var quotes []published
+	all := scenario.All()
+	quotes := w.publishMany(count, func(n int) bool { return all[(n-1)%len(all)].Name == "subscription" })
 	var events []scenario.Event
 	want := map[string]scenario.Expectation{}
-	for i := range count {
-		all := scenario.All()
-		s := all[i%len(all)]
-		q := w.publish(i+1, s.Name == "subscription")
-		b := w.burst(s.Name, q, int64(i))
-		quotes, want[q.ID] = append(quotes, q), b.Expect
+	for i, q := range quotes {
+		b := w.burst(all[i%len(all)].Name, q, int64(i))
+		want[q.ID] = b.Expect
 		events = append(events, b.Events...)
 	}
 	w.deliver(shuffled(events, 11), 16, 5*time.Minute)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/platform/natsstream"
@@ -137,6 +138,32 @@ type published struct {
 // publish creates and publishes a quote through the API. n makes it differ from others.
 func (w *world) publish(n int, recurring bool) published {
 	w.tb.Helper()
+	q, err := w.tryPublish(n, recurring)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return q
+}
+
+// publishMany publishes quotes 1 to count, several at a time.
+func (w *world) publishMany(count int, recurring func(n int) bool) []published {
+	w.tb.Helper()
+	quotes := make([]published, count)
+	var group errgroup.Group
+	group.SetLimit(8)
+	for i := range quotes {
+		group.Go(func() (err error) {
+			quotes[i], err = w.tryPublish(i+1, recurring(i+1))
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		w.tb.Fatal(err)
+	}
+	return quotes
+}
+
+func (w *world) tryPublish(n int, recurring bool) (published, error) {
 	amount := int64(1000 + n)
 	line := map[string]any{"name": "Consulting", "quantity": 1, "unit_amount": amount}
 	if recurring {
@@ -144,24 +171,19 @@ func (w *world) publish(n int, recurring bool) published {
 	}
 	owner := fmt.Sprintf("owner%d@seller.example", n)
 	q := published{Amount: amount, Owner: owner}
-	w.call(http.MethodPost, "/v1/quotes", map[string]any{
+	err := w.try(http.MethodPost, "/v1/quotes", map[string]any{
 		"title": "Quote " + strconv.Itoa(n), "deal": map[string]any{"id": "d" + strconv.Itoa(n), "name": "Deal"}, "currency": "eur",
 		"line_items": []any{line}, "owner": map[string]any{"name": "Ola", "email": owner, "time_zone": "Europe/Warsaw"},
 		"contact": map[string]any{"email": "customer@buyer.example", "first_name": "Jan", "last_name": "Nowak"},
 		"payment": map[string]any{"stripe": true},
 	}, &q)
-	w.call(http.MethodPost, "/v1/quotes/"+q.ID+"/publish", nil, &q)
-	return q
-}
-
-// call makes an API call and decodes its 2xx answer; anything else fails the test.
-func (w *world) call(method, path string, body, into any) {
-	w.tb.Helper()
-	if err := w.try(method, path, body, into); err != nil {
-		w.tb.Fatal(err)
+	if err != nil {
+		return q, err
 	}
+	return q, w.try(http.MethodPost, "/v1/quotes/"+q.ID+"/publish", nil, &q)
 }
 
+// try makes an API call and decodes its 2xx answer.
 func (w *world) try(method, path string, body, into any) error {
 	var payload io.Reader = http.NoBody
 	if body != nil {
