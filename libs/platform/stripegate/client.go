@@ -1,0 +1,132 @@
+// Package stripegate calls Stripe's API: Checkout Sessions, coupons, customers.
+//
+// Its one job is to make each call safe to repeat (a deterministic idempotency
+// key, explicit retries and time limits) and its refusals plain to branch on. It
+// decides nothing about quotes, keeps nothing, and takes no webhooks: those come
+// in through ingress. The quotes service calls it.
+package stripegate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/client"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/env"
+)
+
+const (
+	// callTimeout bounds one attempt of a call.
+	callTimeout = 8 * time.Second
+	// retries is how often stripe-go repeats a call with the same key after a
+	// broken connection, a 409 or a 503; it waits half a second and more between.
+	retries = 2
+)
+
+// Config says which Stripe to call, and as whom.
+type Config struct {
+	// Key is the deployment's secret key, sk_… or rk_….
+	Key env.Secret
+	// Base is the API's address; empty for Stripe's own.
+	Base string
+}
+
+// ConfigFromEnv reads STRIPE_API_KEY and STRIPE_API_BASE. mode is test or live: a
+// key that says it is of the other one is a fault.
+func ConfigFromEnv(r *env.Reader, mode string) Config {
+	c := Config{Key: r.Secret("STRIPE_API_KEY"), Base: strings.TrimRight(r.String("STRIPE_API_BASE", ""), "/")}
+	if u, err := url.Parse(c.Base); c.Base != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		r.Fault("STRIPE_API_BASE", "%q is not an address such as https://api.stripe.com", c.Base)
+	}
+	other := map[string]string{event.ModeTest: "_live_", event.ModeLive: "_test_"}[mode]
+	if other != "" && strings.Contains(c.Key.Reveal(), other) {
+		r.Fault("STRIPE_API_KEY", "is not a key of %s mode, which MODE says", mode)
+	}
+	return c
+}
+
+// Configured reports whether there is a key to call Stripe with.
+func (c Config) Configured() bool { return !c.Key.IsZero() }
+
+// Client calls Stripe. It is safe for concurrent use.
+type Client struct{ api *client.API }
+
+// New returns a Client; nothing is called yet.
+func New(c Config) *Client {
+	backend := &stripe.BackendConfig{
+		HTTPClient:        &http.Client{Timeout: callTimeout},
+		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull}, // whoever gets the error logs it
+		MaxNetworkRetries: stripe.Int64(retries),
+	}
+	if c.Base != "" {
+		backend.URL = stripe.String(c.Base)
+	}
+	api := stripe.GetBackendWithConfig(stripe.APIBackend, backend)
+	return &Client{api: client.New(c.Key.Reveal(), &stripe.Backends{API: api, Connect: api, Uploads: api})}
+}
+
+// params are those of every call: whose account, and which key makes it one call
+// however often it is made; empty for reads.
+func params(ctx context.Context, account, key string) stripe.Params {
+	p := stripe.Params{Context: ctx}
+	if account != event.Platform {
+		p.SetStripeAccount(account)
+	}
+	if key != "" {
+		p.SetIdempotencyKey(key)
+	}
+	return p
+}
+
+// ErrUnavailable wraps what may go away by itself: no connection, no answer in
+// time, a rate limit, trouble at Stripe. Whether the call had its effect is not
+// known; the same call with the same key may be repeated.
+var ErrUnavailable = errors.New("stripe unavailable")
+
+// RefusedError is Stripe's refusal of a call, which repeating does not change.
+type RefusedError struct {
+	Status          int
+	Code            string // Stripe's, such as amount_too_small; may be empty
+	Param           string
+	Message         string // Stripe's words, English
+	RequestID       string
+	AccountDetached bool // the account does not exist for us, or has withdrawn its authorization
+}
+
+// Error is for the log.
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("stripe refused with %d %s (param %q, request %s): %s", e.Status, e.Code, e.Param, e.RequestID, e.Message)
+}
+
+// Refused returns Stripe's refusal with that code.
+func Refused(err error, code stripe.ErrorCode) bool {
+	refused, ok := errors.AsType[*RefusedError](err)
+	return ok && refused.Code == string(code)
+}
+
+// classify sorts an error of stripe-go: a refusal, or trouble that may pass.
+func classify(act string, err error) error {
+	if err == nil {
+		return nil
+	}
+	e, ok := errors.AsType[*stripe.Error](err)
+	if !ok || e.HTTPStatusCode >= http.StatusInternalServerError || e.HTTPStatusCode == 0 ||
+		e.HTTPStatusCode == http.StatusTooManyRequests || e.HTTPStatusCode == http.StatusConflict || e.HTTPStatusCode == http.StatusUnauthorized {
+		return fmt.Errorf("%s: %w: %w", act, ErrUnavailable, err)
+	}
+	code := string(e.Code)
+	if e.Type == stripe.ErrorTypeIdempotency {
+		code = string(e.Type) // the key was used for another call; Stripe gives this one no code
+	}
+	return fmt.Errorf("%s: %w", act, &RefusedError{
+		Status: e.HTTPStatusCode, Code: code, Param: e.Param, Message: e.Msg, RequestID: e.RequestID,
+		AccountDetached: e.HTTPStatusCode == http.StatusForbidden || e.Code == stripe.ErrorCodeAccountInvalid,
+	})
+}
