@@ -179,7 +179,7 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 	_, err := ing.Read(ctx, event.StreamStripe, stripe)
 	must("ingress reads a taken id back", err)
 
-	must("quotes looks its streams up", natsstream.Check(ctx, quo.JetStream(), event.StreamQuotes, event.StreamSellers))
+	must("quotes looks its streams up", natsstream.Check(ctx, quo.JetStream(), event.StreamQuotes, event.StreamSellers, event.StreamDead))
 	for _, name := range []string{"drafted", "published"} {
 		s := event.QuoteSubject{Event: name, Seller: "main", Quote: "q_1", N: "1"}.String()
 		_, err = quo.Command(ctx, natsstream.Message{Subject: s, ID: s, Data: []byte("{}")}, s, 0)
@@ -191,6 +191,11 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 	must("quotes publishes a seller's event", err)
 	_, err = quo.ReadAll(ctx, event.StreamSellers, event.SellerFilter("main"))
 	must("quotes folds a seller", err)
+	for _, name := range []string{event.NameCheckoutRequested, event.NameCheckoutOpened} {
+		s := event.QuoteSubject{Event: name, Seller: "main", Quote: "q_1", N: "1_1"}.String()
+		_, err = quo.Command(ctx, natsstream.Message{Subject: s, ID: s, Data: []byte("{}")}, s, 0)
+		must("quotes publishes "+s, err)
+	}
 
 	must("payments looks its streams up", natsstream.Check(ctx, pay.JetStream(), event.StreamStripe, event.StreamQuotes, event.StreamDead))
 	system, err := pay.JetStream().KeyValue(ctx, event.BucketSystem)
@@ -223,8 +228,11 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 	_, err = not.Read(ctx, event.StreamQuotes, "quote.published.main.q_1.1")
 	must("notifier reads the revision", err)
 	takeOne(t, not, event.StreamQuotes, natsstream.DurableNotifier)
+	takeOne(t, quo, event.StreamQuotes, natsstream.DurableCustomers)
 	dead.Consumer, dead.Record.Stream = "notifier", event.StreamQuotes
 	must("notifier sets a message aside", not.SetAside(ctx, dead))
+	dead.Consumer = natsstream.DurableCustomers
+	must("quotes sets a message aside", quo.SetAside(ctx, dead))
 
 	for _, user := range []string{"payments", "notifier"} { // operators ask, the service answers
 		nc := d.connect(t, user)
@@ -279,6 +287,9 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"quote.drafted.main.q_9.1", []string{"quotes"}},
 		{"quote.published.main.q_9.1", []string{"quotes"}},
 		{"quote.recalled.main.q_9.1", []string{"quotes"}},
+		{"quote.checkout_requested.main.q_9.1_1", []string{"quotes"}},
+		{"dead.customers.QUOTES.9.1", []string{"quotes"}},
+		{"$JS.API.CONSUMER.MSG.NEXT.QUOTES.customers", []string{"quotes", "operator"}},
 		{"dead.payments.STRIPE.9.1", []string{"payments"}},
 		{"dead.notifier.QUOTES.9.1", []string{"notifier"}},
 		{"$KV.MAIL.x", []string{"notifier", "operator"}},

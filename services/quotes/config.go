@@ -14,6 +14,7 @@ import (
 	"quittance.internal/libs/platform/logging"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
+	"quittance.internal/libs/platform/stripegate"
 )
 
 // Config is everything that can be set. ConfigFromEnv says which variables.
@@ -35,6 +36,8 @@ type Config struct {
 	PublicURL string
 	// Mode is test or live: that of the deployment's Stripe account.
 	Mode string
+	// Stripe is how Stripe is called. Without a key nothing can be paid.
+	Stripe stripegate.Config
 	// Account is the Stripe account that published quotes are paid to. Default
 	// event.Platform, the deployment's own.
 	Account string
@@ -52,8 +55,8 @@ type Config struct {
 
 // ConfigFromEnv reads QUOTES_ADDR, QUOTES_ADMIN_ADDR, NATS_URL, NATS_CREDS,
 // NATS_CA, NATS_MONITOR_URL, REDIS_URL, REDIS_CA, DURABILITY, API_TOKENS,
-// PUBLIC_URL, MODE, POLICY_FILE and LOG_LEVEL; secrets also as *_FILE. It reports
-// every fault at once.
+// PUBLIC_URL, MODE, POLICY_FILE, STRIPE_API_KEY, STRIPE_API_BASE and LOG_LEVEL;
+// secrets also as *_FILE. It reports every fault at once.
 func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	r := env.NewReader(lookup)
 	c := Config{
@@ -66,6 +69,7 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 		Mode:       r.Enum("MODE", event.ModeTest, event.ModeTest, event.ModeLive),
 		LogLevel:   r.Enum("LOG_LEVEL", "info", logging.Levels...),
 	}
+	c.Stripe = stripegate.ConfigFromEnv(r, c.Mode)
 	var err error
 	if c.Tokens, err = ParseTokens(r.Secret("API_TOKENS").Reveal()); err != nil {
 		r.Fault("API_TOKENS", "%w", err)

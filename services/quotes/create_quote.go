@@ -40,7 +40,7 @@ func (s *Service) createQuote(w http.ResponseWriter, c *call) error {
 	now := s.cfg.Now().UTC()
 	a, err := s.command(c, "created", id, func(a *quote.Aggregate) (*entry, error) {
 		if !a.Exists() {
-			return &entry{event.NameDrafted, 1, event.Drafted{
+			return &entry{event.NameDrafted, "1", event.Drafted{
 				Seller: c.token.Seller, QuoteID: id, Version: 1, Document: document, DraftedAt: now,
 				RequestKey: requestKey("create", key), RequestHash: hash,
 			}, now}, nil

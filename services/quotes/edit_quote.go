@@ -2,6 +2,7 @@ package quotes
 
 import (
 	"net/http"
+	"strconv"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/quote"
@@ -29,7 +30,7 @@ func (s *Service) editQuote(w http.ResponseWriter, c *call) error {
 		if err != nil || !fresh {
 			return nil, err
 		}
-		return &entry{event.NameDrafted, drafted.Version, drafted, drafted.DraftedAt}, nil
+		return &entry{event.NameDrafted, strconv.Itoa(drafted.Version), drafted, drafted.DraftedAt}, nil
 	})
 	if err != nil {
 		return err

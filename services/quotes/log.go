@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -94,7 +93,7 @@ func (s *Service) readPage(ctx context.Context, filter string, from uint64) ([]n
 // entry is what a command decided to append.
 type entry struct {
 	name string // of the event
-	n    int    // version or revision
+	n    string // version, revision, or attempt
 	data any
 	at   time.Time
 }
@@ -165,7 +164,7 @@ func pause(ctx context.Context, attempt int) error {
 // append stores an event of the quote if the quote is still as a says, and folds
 // it into a. It returns natsstream.ErrConflict when it is not.
 func (s *Service) append(c *call, a *quote.Aggregate, id string, e entry) error {
-	subject := event.QuoteSubject{Event: e.name, Seller: c.token.Seller, Quote: id, N: strconv.Itoa(e.n)}
+	subject := event.QuoteSubject{Event: e.name, Seller: c.token.Seller, Quote: id, N: e.n}
 	envelope, err := event.New(subject, event.SourceQuotes, e.at, e.data)
 	if err != nil {
 		return err

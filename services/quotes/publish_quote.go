@@ -2,6 +2,7 @@ package quotes
 
 import (
 	"net/http"
+	"strconv"
 	"time"
 
 	"quittance.internal/libs/domain/event"
@@ -63,7 +64,7 @@ func (s *Service) publishQuote(w http.ResponseWriter, c *call) error {
 		if err := s.mayReplace(c.Context(), a); err != nil {
 			return nil, err
 		}
-		return &entry{event.NamePublished, published.Revision, published, published.PublishedAt}, nil
+		return &entry{event.NamePublished, strconv.Itoa(published.Revision), published, published.PublishedAt}, nil
 	})
 	if err != nil {
 		return err

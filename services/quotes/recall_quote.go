@@ -2,6 +2,7 @@ package quotes
 
 import (
 	"net/http"
+	"strconv"
 	"time"
 
 	"quittance.internal/libs/domain/event"
@@ -17,7 +18,8 @@ type recall struct {
 }
 
 // recallQuote takes the published revision back, unless a payment of it is
-// settled or in flight. It may be repeated, as publishQuote may.
+// settled or in flight. Its open Checkout Sessions are expired first: one that is
+// opened meanwhile changes the quote, and then all is decided again. It may be repeated, as publishQuote may.
 func (s *Service) recallQuote(w http.ResponseWriter, c *call) error {
 	key, err := c.idempotencyKey()
 	if err != nil {
@@ -37,7 +39,10 @@ func (s *Service) recallQuote(w http.ResponseWriter, c *call) error {
 		if err := s.mayReplace(c.Context(), a); err != nil {
 			return nil, err
 		}
-		return &entry{event.NameRecalled, recalled.Revision, recalled, recalled.RecalledAt}, nil
+		if err := s.closeCheckouts(c.Context(), a); err != nil {
+			return nil, err
+		}
+		return &entry{event.NameRecalled, strconv.Itoa(recalled.Revision), recalled, recalled.RecalledAt}, nil
 	})
 	if err != nil {
 		return err

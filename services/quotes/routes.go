@@ -37,6 +37,7 @@ func (s *Service) table() []route {
 		{http.MethodGet, "/v1/policy", s.showPolicy, reader},
 		{http.MethodGet, "/v1/seller", s.showSeller, reader},
 		{http.MethodGet, "/q/{token}", s.showPage, public},
+		{http.MethodPost, "/q/{token}/checkout", s.checkOut, public},
 	}
 }
 

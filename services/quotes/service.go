@@ -7,7 +7,9 @@
 // status and lists come from Redis, which payments alone writes. The service
 // keeps nothing itself, so that any number of instances may run.
 //
-// It does not know Stripe, sends no mail and decides nothing about payments.
+// Check out opens a Checkout Session at Stripe, and a consumer of quote.paid
+// creates the Stripe customer; both only where STRIPE_API_KEY is set. The service
+// takes no webhooks, sends no mail and decides nothing about payments.
 // Only cmd/quotes and allinone start it.
 package quotes
 
@@ -26,6 +28,7 @@ import (
 	"quittance.internal/libs/platform/httpserve"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
+	"quittance.internal/libs/platform/stripegate"
 )
 
 // Service is a running quotes service.
@@ -39,6 +42,7 @@ type Service struct {
 	stream *natsstream.Log
 	redis  redis.UniversalClient
 	reader *redisquote.Reader
+	stripe *stripegate.Client // nil where no key is configured
 	public *httpserve.Server
 	admin  *httpserve.Server
 }
@@ -63,11 +67,14 @@ func (s *Service) open(ctx context.Context) (err error) {
 	if s.stream, err = natsstream.NewLog(s.nc); err != nil {
 		return err
 	}
-	if err := natsstream.Check(ctx, s.stream.JetStream(), event.StreamQuotes, event.StreamSellers); err != nil {
+	if err := natsstream.Check(ctx, s.stream.JetStream(), event.StreamQuotes, event.StreamSellers, event.StreamDead); err != nil {
 		return err
 	}
 	if s.redis, err = redisquote.Open(ctx, s.cfg.Redis); err != nil {
 		return err
+	}
+	if s.cfg.Stripe.Configured() {
+		s.stripe = stripegate.New(s.cfg.Stripe)
 	}
 	s.reader = redisquote.NewReader(s.redis, redisquote.NewKeys(s.cfg.Generation))
 
@@ -104,11 +111,12 @@ func (s *Service) Ready(ctx context.Context) error {
 func (s *Service) Run(ctx context.Context) error {
 	s.log.Info("quotes started", zap.Stringer("addr", s.Addr()), zap.Stringer("admin_addr", s.AdminAddr()),
 		zap.String("mode", s.cfg.Mode), zap.String("public_url", s.cfg.PublicURL), zap.Int("tokens", s.tokens.count()),
-		zap.String("durability", s.cfg.Durability), zap.String("policy", s.cfg.Policy.Date))
+		zap.String("durability", s.cfg.Durability), zap.String("policy", s.cfg.Policy.Date), zap.Bool("stripe", s.stripe != nil))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.public.Serve(ctx) })
 	group.Go(func() error { return s.admin.Serve(ctx) })
 	group.Go(func() error { s.tokens.follow(ctx, s.cfg.TokensFile, s.cfg.FollowEvery, s.log); return nil })
+	group.Go(func() error { return s.createCustomers(ctx) })
 	err := group.Wait()
 	return errors.Join(err, s.close())
 }

@@ -2,6 +2,7 @@ package quotes
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
@@ -69,23 +70,14 @@ func (s *Service) showPage(w http.ResponseWriter, c *call) error {
 func (s *Service) page(c *call) (page, int, error) {
 	gone := page{Style: template.CSS(pageStyle), Title: "This quote is not available", Status: "Ask the sender for a new link."} //nolint:gosec // G203: our own file
 	token := c.PathValue("token")
-	if len(token) != idLength || strings.Trim(token, "abcdefghijklmnopqrstuvwxyz234567") != "" {
-		return gone, http.StatusNotFound, nil
-	}
-	id, revision, err := s.reader.Token(c.Context(), token)
-	if errors.Is(err, redisquote.ErrNotFound) {
+	id, revision, seller, err := s.resolve(c.Context(), token)
+	if errors.Is(err, errNoPage) {
 		return gone, http.StatusNotFound, nil
 	}
 	if err != nil {
-		return page{}, 0, unavailable(err)
+		return page{}, 0, err
 	}
 	c.quoteID = id
-	q, err := s.reader.Quote(c.Context(), id)
-	if err != nil {
-		return page{}, 0, unavailable(err)
-	}
-	// Redis knows whose quote it is; what it says now, the log knows.
-	seller := q.Revisions[revision].Seller
 	a, err := s.load(c.Context(), seller, id)
 	if err != nil {
 		return page{}, 0, err
@@ -95,6 +87,27 @@ func (s *Service) page(c *call) (page, int, error) {
 		return gone, http.StatusGone, nil
 	}
 	return s.offer(c, a, last)
+}
+
+// resolve finds which revision of which quote a page's token belongs to. It
+// returns errNoPage when there is none. Redis knows whose quote it is; what it
+// says now, the log knows.
+func (s *Service) resolve(ctx context.Context, token string) (id string, revision int, seller string, err error) {
+	if len(token) != idLength || strings.Trim(token, "abcdefghijklmnopqrstuvwxyz234567") != "" {
+		return "", 0, "", errNoPage
+	}
+	id, revision, err = s.reader.Token(ctx, token)
+	if errors.Is(err, redisquote.ErrNotFound) {
+		return "", 0, "", errNoPage
+	}
+	if err != nil {
+		return "", 0, "", unavailable(err)
+	}
+	q, err := s.reader.Quote(ctx, id)
+	if err != nil {
+		return "", 0, "", unavailable(err)
+	}
+	return id, revision, q.Revisions[revision].Seller, nil
 }
 
 // offer is the page of the revision that the customer is to see.

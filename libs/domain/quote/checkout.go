@@ -2,6 +2,7 @@ package quote
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -74,6 +75,9 @@ func (a *Aggregate) Checkouts(revision int) []Checkout {
 	}
 	return list
 }
+
+// Failed reports whether the attempt of a Stripe object is known to have failed.
+func (a *Aggregate) Failed(object string) bool { return slices.Contains(a.failed, object) }
 
 // Bounds of a Checkout Session's life at Stripe, counted from its creation, with
 // a minute on either side for the way there and for clocks that differ.

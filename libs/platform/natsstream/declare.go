@@ -26,8 +26,9 @@ const duplicateWindow = 2 * time.Minute
 
 // Durable names of our own consumers.
 const (
-	DurablePayments = "payments"
-	DurableNotifier = "notifier"
+	DurablePayments  = "payments"
+	DurableNotifier  = "notifier"
+	DurableCustomers = "customers" // the quotes service: creates Stripe customers of paid quotes
 )
 
 // AckWait is how long JetStream waits for an answer before it delivers a message again.
@@ -129,6 +130,7 @@ func consumerConfigs() []consumerConfig {
 		durable(event.StreamQuotes, DurablePayments, "", 8192),
 		// A mail that waits for its next attempt counts as pending: 256 greylisted ones held up all others for an hour.
 		durable(event.StreamQuotes, DurableNotifier, "quote.paid.*.*.*", 65536),
+		durable(event.StreamQuotes, DurableCustomers, "quote.paid.*.*.*", 64),
 	}
 }
 

@@ -1,0 +1,163 @@
+package quotes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/domain/delivery"
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/stripegate"
+)
+
+// customerTimeout bounds the work on one paid quote; it is below the ack wait.
+const customerTimeout = 25 * time.Second
+
+// customerTrouble is the wait after failures of NATS or Stripe.
+var customerTrouble = delivery.Curve{First: 500 * time.Millisecond, Cap: time.Minute}
+
+// createCustomers takes quote.paid from the durable customers and makes sure that
+// the contact is a customer at Stripe (R28-R32), until ctx ends. Nothing of it
+// touches the payment: what fails is tried again, and set aside where Stripe
+// refuses.
+func (s *Service) createCustomers(ctx context.Context) error {
+	if s.stripe == nil {
+		return nil
+	}
+	durable, err := s.stream.JetStream().Consumer(ctx, event.StreamQuotes, natsstream.DurableCustomers)
+	if err != nil {
+		return fmt.Errorf("look up consumer %s (declare it with: quotectl declare): %w", natsstream.DurableCustomers, err)
+	}
+	messages, err := durable.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(15*time.Second), jetstream.PullHeartbeat(3*time.Second))
+	if err != nil {
+		return fmt.Errorf("take from consumer %s: %w", natsstream.DurableCustomers, err)
+	}
+	defer messages.Stop()
+	for {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		switch {
+		case err == nil:
+			s.customerOf(context.WithoutCancel(ctx), msg) // the one in hand is finished, within customerTimeout
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, jetstream.ErrNoHeartbeat):
+			s.log.Warn("consumer is silent", zap.String("consumer", natsstream.DurableCustomers), zap.Error(err))
+		default:
+			return fmt.Errorf("take from consumer %s: %w", natsstream.DurableCustomers, err)
+		}
+	}
+}
+
+// customerOf carries one delivery out, answers it and logs it in one line.
+func (s *Service) customerOf(ctx context.Context, msg jetstream.Msg) {
+	ctx, cancel := context.WithTimeout(ctx, customerTimeout)
+	defer cancel()
+	meta, err := msg.Metadata()
+	if err != nil {
+		s.log.Error("message without JetStream metadata", zap.String("subject", msg.Subject()), zap.Error(err))
+		return
+	}
+	result, err := s.ensureCustomer(ctx, msg.Data())
+	answer := delivery.Of(err, meta.NumDelivered, customerTrouble)
+	if dead, ok := answer.(delivery.Dead); ok {
+		result = "dead"
+		if asideErr := s.stream.SetAside(ctx, natsstream.DeadLetter{
+			Consumer: natsstream.DurableCustomers, Reason: dead.Reason, Attempts: meta.NumDelivered, Handler: "quotes",
+			Record: natsstream.Record{
+				Stream: meta.Stream, Subject: msg.Subject(), Sequence: meta.Sequence.Stream, Time: meta.Timestamp, Header: msg.Headers(), Data: msg.Data(),
+			},
+		}); asideErr != nil {
+			answer, err = delivery.Retry{After: customerTrouble.After(meta.NumDelivered)}, errors.Join(err, asideErr)
+		}
+	}
+	var answerErr error
+	switch to := answer.(type) {
+	case delivery.Ack:
+		answerErr = msg.Ack()
+	case delivery.Dead:
+		answerErr = msg.TermWithReason("set aside in " + event.StreamDead)
+	case delivery.Retry:
+		result = "retry"
+		answerErr = msg.NakWithDelay(max(to.After, time.Millisecond))
+	}
+	s.metrics.command("customer", result)
+	fields := []zap.Field{
+		zap.String("subject", msg.Subject()), zap.Uint64("seq", meta.Sequence.Stream), zap.Uint64("attempt", meta.NumDelivered),
+		zap.String("result", result), zap.NamedError("answer_error", answerErr), zap.Error(err),
+	}
+	if err != nil {
+		s.log.Warn("customer of a paid quote", fields...)
+		return
+	}
+	s.log.Info("customer of a paid quote", fields...)
+}
+
+// ensureCustomer creates the contact of a paid revision as a customer of the
+// account that was paid, if it has none with that e-mail address. One that is
+// there is left as it is. The answer is created, found or skipped.
+func (s *Service) ensureCustomer(ctx context.Context, body []byte) (string, error) {
+	env, err := event.Decode(body)
+	if err != nil {
+		return "", delivery.Permanent(err)
+	}
+	paid, err := event.Data[event.Paid](env)
+	if err != nil {
+		return "", delivery.Permanent(err)
+	}
+	if paid.Mode != s.cfg.Mode {
+		return "skipped", nil
+	}
+	a, err := s.load(ctx, paid.Seller, paid.QuoteID)
+	if err != nil {
+		return "", err
+	}
+	contact, ok := contactOf(a, paid.Revision)
+	if !ok {
+		return "", delivery.Permanent(fmt.Errorf("quote %s has no revision %d", paid.QuoteID, paid.Revision))
+	}
+	found, err := s.stripe.FindCustomer(ctx, paid.Account, contact.Email)
+	if err != nil {
+		return "", permanentWhenRefused(err)
+	}
+	if found != "" {
+		return "found", nil
+	}
+	_, err = s.stripe.CreateCustomer(ctx, stripegate.Customer{
+		Account: paid.Account, Email: contact.Email, Name: customerName(contact), Metadata: map[string]string{"managed_by": "quittance"},
+	})
+	if stripegate.Refused(err, "idempotency_error") {
+		return "", err // another quote of the same contact is just creating it; the next look finds it
+	}
+	return "created", permanentWhenRefused(err)
+}
+
+func contactOf(a *quote.Aggregate, revision int) (quote.Contact, bool) {
+	for _, r := range a.Revisions {
+		if r.Revision == revision {
+			return r.Document.Contact, true
+		}
+	}
+	return quote.Contact{}, false
+}
+
+// customerName is the company's, else the person's.
+func customerName(c quote.Contact) string {
+	if c.Company != "" {
+		return c.Company
+	}
+	return strings.TrimSpace(c.FirstName + " " + c.LastName)
+}
+
+func permanentWhenRefused(err error) error {
+	if _, ok := errors.AsType[*stripegate.RefusedError](err); ok {
+		return delivery.Permanent(err)
+	}
+	return err
+}
