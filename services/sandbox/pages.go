@@ -168,8 +168,12 @@ func (s *sim) payAction(w http.ResponseWriter, q *http.Request) {
 	s.settle()
 	world, o := s.session(id)
 	if o == nil || o.str("status") != "open" {
+		next := "/pay/" + url.PathEscape(id)
+		if u := o.link("success_url"); u != nil && o.str("status") == "complete" { // a double click
+			next = u.String()
+		}
 		s.mu.Unlock()
-		http.Redirect(w, q, "/pay/"+url.PathEscape(id), http.StatusSeeOther)
+		http.Redirect(w, q, next, http.StatusSeeOther) //nolint:gosec // to the address that the session was made with
 		return
 	}
 	from := len(s.deliveries)

@@ -96,8 +96,9 @@ func (s *sim) now() time.Time {
 // at plans run for a time on the sandbox's clock.
 func (s *sim) at(due time.Time, run func()) {
 	s.taskSeq++
-	s.tasks = append(s.tasks, task{due, s.taskSeq, run})
-	slices.SortFunc(s.tasks, func(a, b task) int { return cmp.Or(a.due.Compare(b.due), cmp.Compare(a.seq, b.seq)) })
+	next := task{due, s.taskSeq, run}
+	i, _ := slices.BinarySearchFunc(s.tasks, next, func(a, b task) int { return cmp.Or(a.due.Compare(b.due), cmp.Compare(a.seq, b.seq)) })
+	s.tasks = slices.Insert(s.tasks, i, next)
 	s.stir()
 }
 
