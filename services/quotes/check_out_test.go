@@ -301,16 +301,50 @@ func TestACustomerIsCreatedAfterSuccessWhereThereIsNone(t *testing.T) {
 	eventually(t, "a customer each", func() bool { return len(created()) == 2 })
 	again, _ := f.offered(t, func(d string) string { return strings.Replace(d, "carl@", "CARL@", 1) })
 	f.fact(t, again, "paid", "1", paid(again, 1, noon))
-	eventually(t, "the log is read to its end", func() bool {
-		c, err := f.nats.Log("test").JetStream().Consumer(t.Context(), event.StreamQuotes, "customers")
-		if err != nil {
-			t.Fatal(err)
-		}
-		info, err := c.Info(t.Context())
-		return err == nil && info.NumPending == 0 && info.NumAckPending == 0
-	})
+	eventually(t, "the log is read to its end", func() bool { return f.customersDone(t) })
 	want := []customer{{"cus_1", "", "carl@customer.example", "Customer & Sons"}, {"cus_2", "", "Cara@customer.example", "Carl Customer"}}
 	if got := fmt.Sprint(created()); got != fmt.Sprint(want) {
 		t.Errorf("customers = %s, want %v", got, want)
 	}
+}
+
+// In subscription mode Stripe makes the customer of the session; it is given the
+// name that we would have created it with. One that was there before is not.
+func TestOnlyTheCustomerThatOurSessionMadeIsNamed(t *testing.T) { // R28, R30, R31, R32
+	f := start(t)
+	s := f.withStripe(t)
+	s.with(func() { s.customers = []customer{{"cus_old", "", "olly@customer.example", ""}} })
+	for i, email := range []string{"olly@", "nina@", "nora@"} {
+		id, token := f.offered(t, func(d string) string { return strings.Replace(d, "carl@", email, 1) })
+		f.checkOut(t, token).want(t, http.StatusSeeOther)
+		s.with(func() {
+			name := map[string]string{"nora@": "N. Payer"}[email] // what the payer typed
+			made := s.sessions[fmt.Sprint("cs_test_", i+1)]
+			if made.status = "complete"; email != "olly@" {
+				made.made = "cus_" + email
+				s.customers = append(s.customers, customer{made.made, "", email + "customer.example", name})
+			} else {
+				made.made = "cus_old"
+			}
+		})
+		f.fact(t, id, "paid", "1", paid(id, 1, noon))
+	}
+	want := "[{cus_old  olly@customer.example } {cus_nina@  nina@customer.example Customer & Sons} {cus_nora@  nora@customer.example N. Payer}]"
+	eventually(t, "the log is read to its end", func() bool { return f.customersDone(t) })
+	s.with(func() {
+		if got := fmt.Sprint(s.customers); got != want {
+			t.Errorf("customers = %s\nwant        %s", got, want)
+		}
+	})
+}
+
+// customersDone reports whether every quote.paid was worked on.
+func (f *fixture) customersDone(t *testing.T) bool {
+	t.Helper()
+	c, err := f.nats.Log("test").JetStream().Consumer(t.Context(), event.StreamQuotes, "customers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := c.Info(t.Context())
+	return err == nil && info.NumPending == 0 && info.NumAckPending == 0
 }

@@ -101,7 +101,7 @@ func (s *Service) customerOf(ctx context.Context, msg jetstream.Msg) {
 
 // ensureCustomer creates the contact of a paid revision as a customer of the
 // account that was paid, if it has none with that e-mail address. One that is
-// there is left as it is. The answer is created, found or skipped.
+// there is left as it is. The answer is created, named, found or skipped.
 func (s *Service) ensureCustomer(ctx context.Context, body []byte) (string, error) {
 	env, err := event.Decode(body)
 	if err != nil {
@@ -127,7 +127,7 @@ func (s *Service) ensureCustomer(ctx context.Context, body []byte) (string, erro
 		return "", permanentWhenRefused(err)
 	}
 	if found != "" {
-		return "found", nil
+		return s.nameOwn(ctx, a, paid, found, customerName(contact))
 	}
 	_, err = s.stripe.CreateCustomer(ctx, stripegate.Customer{
 		Account: paid.Account, Email: contact.Email, Name: customerName(contact), Metadata: map[string]string{"managed_by": "quittance"},
@@ -136,6 +136,28 @@ func (s *Service) ensureCustomer(ctx context.Context, body []byte) (string, erro
 		return "", err // another quote of the same contact is just creating it; the next look finds it
 	}
 	return "created", permanentWhenRefused(err)
+}
+
+// nameOwn gives a customer the name that he was to be created with, if he is one
+// that our Checkout Session has made: in subscription mode Stripe makes him, of
+// the e-mail address alone. Any other one, and one with a name, stays as he is.
+func (s *Service) nameOwn(ctx context.Context, a *quote.Aggregate, paid event.Paid, id, name string) (string, error) {
+	for _, checkout := range a.Checkouts(paid.Revision) {
+		if checkout.Session == "" || checkout.Request.Customer != "" || name == "" {
+			continue
+		}
+		session, err := s.stripe.Session(ctx, paid.Account, checkout.Session)
+		if err != nil {
+			return "", permanentWhenRefused(err)
+		}
+		if session.Customer != id {
+			continue
+		}
+		if named, err := s.stripe.NameCustomer(ctx, paid.Account, id, name); err != nil || named {
+			return "named", permanentWhenRefused(err)
+		}
+	}
+	return "found", nil
 }
 
 func contactOf(a *quote.Aggregate, revision int) (quote.Contact, bool) {

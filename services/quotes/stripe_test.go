@@ -41,6 +41,7 @@ type session struct {
 	form    url.Values
 	status  string
 	amount  int64
+	made    string // the customer that it has made
 }
 
 type customer struct{ ID, Account, Email, Name string }
@@ -116,6 +117,16 @@ func (s *stripe) answer(account string, r *http.Request) reply {
 		c := customer{fmt.Sprint("cus_", len(s.customers)+1), account, r.PostForm.Get("email"), r.PostForm.Get("name")}
 		s.customers = append(s.customers, c)
 		return body(http.StatusOK, map[string]any{"id": c.ID, "object": "customer"})
+	case parts[0] == "customers":
+		for i := range s.customers {
+			if c := &s.customers[i]; c.ID == parts[1] && c.Account == account {
+				if r.Method == http.MethodPost {
+					c.Name = r.PostForm.Get("name")
+				}
+				return body(http.StatusOK, map[string]any{"id": c.ID, "object": "customer", "email": c.Email, "name": c.Name})
+			}
+		}
+		return body(http.StatusNotFound, map[string]any{"error": map[string]any{"code": "resource_missing"}})
 	case r.URL.Path == "/v1/checkout/sessions":
 		return s.open(account, r.PostForm)
 	case len(parts) >= 3 && s.sessions[parts[2]] != nil && s.sessions[parts[2]].account == account:
@@ -158,6 +169,9 @@ func (c *session) reply(id string) reply {
 	v := map[string]any{
 		"id": id, "object": "checkout.session", "status": c.status, "amount_total": c.amount,
 		"currency": c.form.Get("line_items[0][price_data][currency]"), "expires_at": expires,
+	}
+	if c.made != "" {
+		v["customer"] = c.made
 	}
 	if c.status == "open" {
 		v["url"] = "https://checkout.stripe.example/" + id

@@ -45,12 +45,19 @@ type Session struct {
 	Amount    int64
 	Currency  string
 	ExpiresAt time.Time
+	// Customer is the one that the session was given, or made in subscription
+	// mode; empty while there is none.
+	Customer string
 }
 
 func session(s *stripe.CheckoutSession) Session {
-	return Session{
+	made := Session{
 		ID: s.ID, Status: string(s.Status), URL: s.URL, Amount: s.AmountTotal, Currency: string(s.Currency), ExpiresAt: time.Unix(s.ExpiresAt, 0).UTC(),
 	}
+	if s.Customer != nil {
+		made.Customer = s.Customer.ID
+	}
+	return made
 }
 
 // OpenCheckout asks for a session: in subscription mode where a line recurs,

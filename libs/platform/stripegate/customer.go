@@ -68,3 +68,17 @@ func (c *Client) CreateCustomer(ctx context.Context, o Customer) (string, error)
 	}
 	return cus.ID, nil
 }
+
+// NameCustomer gives a customer a name if he has none, and reports whether he
+// had none.
+func (c *Client) NameCustomer(ctx context.Context, account, id, name string) (bool, error) {
+	cus, err := c.api.Customers.Get(id, &stripe.CustomerParams{Params: params(ctx, account, "")})
+	if err != nil {
+		return false, classify("read customer "+id, err)
+	}
+	if cus.Name != "" {
+		return false, nil
+	}
+	_, err = c.api.Customers.Update(id, &stripe.CustomerParams{Params: params(ctx, account, "customer-name:"+id), Name: stripe.String(name)})
+	return err == nil, classify("name customer "+id, err)
+}
