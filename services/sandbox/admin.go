@@ -16,7 +16,7 @@ func (s *sim) adminRoutes(mux *http.ServeMux) {
 		"GET /sandbox/clock":                   func(*http.Request) (any, error) { return s.clock(), nil },
 		"POST /sandbox/clock":                  s.moveClock,
 		"GET /sandbox/knobs":                   func(*http.Request) (any, error) { return s.knobs, nil },
-		"POST /sandbox/knobs":                  func(q *http.Request) (any, error) { err := readJSON(q, &s.knobs); return s.knobs, err },
+		"POST /sandbox/knobs":                  s.turnKnobs,
 		"DELETE /sandbox/knobs":                s.resetKnobs,
 		"GET /sandbox/faults":                  func(*http.Request) (any, error) { return object{"faults": anys(s.faults)}, nil },
 		"POST /sandbox/faults":                 s.addFault,
@@ -108,6 +108,16 @@ func (s *sim) moveClock(q *http.Request) (any, error) {
 	return s.clock(), nil
 }
 
+func (s *sim) turnKnobs(q *http.Request) (any, error) {
+	k := s.knobs
+	k.Types = slices.Clone(k.Types) // so that a refused request changes nothing
+	if err := readJSON(q, &k); err != nil {
+		return nil, err
+	}
+	s.knobs = k
+	return k, nil
+}
+
 func (s *sim) resetKnobs(*http.Request) (any, error) {
 	s.knobs = knobs{DebitAfter: duration(2 * time.Minute)}
 	return s.knobs, nil
@@ -172,6 +182,9 @@ func (s *sim) resend(q *http.Request) (any, error) {
 				done = append(done, p)
 				if d.state == stateDropped { // caught up
 					d.state, d.next = statePending, s.now()
+					if !slices.Contains(s.open, d) {
+						s.open = append(s.open, d)
+					}
 					all = append(all, d.object())
 					continue
 				}

@@ -115,17 +115,13 @@ func (s *sim) answer(q *http.Request, r route, c *call, raw string) reply {
 	c.print = canonical(raw)
 	c.fault = s.takeFault(c)
 	if out, ok := c.fault.early(c); ok {
+		s.hold(q.Context(), c.fault)
 		return out
 	}
 	if out, ok := s.reserve(c); ok {
 		return out
 	}
-	if c.fault != nil && !c.fault.After && c.fault.Delay > 0 {
-		s.mu.Unlock()
-		pause(q.Context(), time.Duration(c.fault.Delay))
-		s.mu.Lock()
-		s.settle()
-	}
+	s.hold(q.Context(), c.fault)
 	if c.fault != nil && c.fault.Kind == faultServerError && !c.fault.After {
 		return c.fault.serverError(c)
 	}
@@ -144,6 +140,17 @@ func (s *sim) answer(q *http.Request, r route, c *call, raw string) reply {
 		return c.fault.serverError(c)
 	}
 	return c.rendered(result)
+}
+
+// hold makes the request wait before its effect; meanwhile others are answered.
+func (s *sim) hold(ctx context.Context, f *fault) {
+	if f == nil || f.After || f.Delay == 0 {
+		return
+	}
+	s.mu.Unlock()
+	pause(ctx, time.Duration(f.Delay))
+	s.mu.Lock()
+	s.settle()
 }
 
 // authenticate finds the world that key and Stripe-Account name.

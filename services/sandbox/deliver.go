@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -71,7 +72,7 @@ func (s *sim) plan(e *event, p *endpoint) {
 func (s *sim) queue(e *event, p *endpoint, late time.Duration) *delivery {
 	d := &delivery{id: s.id("del_", 16), event: e, endpoint: p, state: statePending, next: s.now().Add(late)}
 	e.deliveries = append(e.deliveries, d)
-	s.deliveries = append(s.deliveries, d)
+	s.deliveries, s.open = append(s.deliveries, d), append(s.open, d)
 	if s.request.id != "" {
 		d.state = stateHeld
 		s.held = append(s.held, d)
@@ -110,7 +111,7 @@ func (s *sim) await(ctx context.Context, held []*delivery) {
 
 // giveUp ends the retries to an endpoint that was disabled or deleted.
 func (s *sim) giveUp(p *endpoint) {
-	for _, d := range s.deliveries {
+	for _, d := range s.open {
 		if d.endpoint == p && (d.state == statePending || d.state == stateHeld) {
 			d.state = stateFailed
 		}
@@ -144,7 +145,8 @@ func (s *sim) due() (map[*endpoint][]*delivery, time.Duration) {
 	s.settle()
 	now, wait := s.now(), time.Minute
 	batches := map[*endpoint][]*delivery{}
-	for _, d := range s.deliveries {
+	s.open = slices.DeleteFunc(s.open, func(d *delivery) bool { return d.state != statePending && d.state != stateHeld })
+	for _, d := range s.open {
 		switch {
 		case d.state != statePending || d.endpoint.busy:
 		case d.next.After(now):

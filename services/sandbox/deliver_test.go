@@ -151,7 +151,7 @@ func TestKnobsDisturbDelivery(t *testing.T) {
 		"reorder": {`{"reorder":true}`, func(t *testing.T, w *world, h *hook) {
 			t.Helper()
 			until(t, "five came", func() bool { return len(h.all()) == 5 })
-			if slices.Equal(h.types(), []string{"payment_intent.created", "charge.succeeded", "payment_intent.succeeded", "checkout.session.completed", "charge.updated"}) {
+			if strings.HasPrefix(strings.Join(h.types(), " "), "payment_intent.created charge.succeeded payment_intent.succeeded") {
 				t.Errorf("order is that in which it happened")
 			}
 		}},

@@ -131,16 +131,9 @@ func createSession(c *call) (any, error) {
 		return nil, err
 	}
 	p := c.p
-	now := c.now()
-	expires := now + int64(longestLife/time.Second)
-	if p.has("expires_at") {
-		expires = p.int("expires_at")
-		if expires < now+int64(shortestLife/time.Second) {
-			return nil, refuse("", "expires_at", "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.")
-		}
-		if expires > now+int64(longestLife/time.Second) {
-			return nil, refuse("", "expires_at", "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.")
-		}
+	expires, err := c.expiry()
+	if err != nil {
+		return nil, err
 	}
 	id := c.modeID("cs_", 58)
 	subscription := p.str("mode") == "subscription"
@@ -185,6 +178,23 @@ func createSession(c *call) (any, error) {
 		}
 	})
 	return o, nil
+}
+
+// expiry is when the session will end.
+func (c *call) expiry() (int64, error) {
+	now := c.now()
+	last := now + int64(longestLife/time.Second)
+	if !c.p.has("expires_at") {
+		return last, nil
+	}
+	at := c.p.int("expires_at")
+	if at < now+int64(shortestLife/time.Second) {
+		return 0, refuse("", "expires_at", "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.")
+	}
+	if at > last {
+		return 0, refuse("", "expires_at", "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.")
+	}
+	return at, nil
 }
 
 func invoiceCreation(p object) object {

@@ -33,7 +33,8 @@ type sim struct {
 	codes      map[string]*grant
 	tokens     map[string]worldKey
 	endpoints  []*endpoint
-	deliveries []*delivery
+	deliveries []*delivery // all that ever were
+	open       []*delivery // those that may still be sent
 	faults     []*fault
 	knobs      knobs
 	request    origin

@@ -116,37 +116,7 @@ func paidThenRead(c *client.API, s *stripe.CheckoutSession) error {
 // ourCalls are the calls of quotes and reconcile. pay pays a session and reads it.
 func ourCalls(pay func(session string) *stripe.CheckoutSession) map[string]func(c *client.API) error {
 	return map[string]func(c *client.API) error{
-		"payment": func(c *client.API) error {
-			coupon, err := c.Coupons.New(&stripe.CouponParams{
-				AmountOff: stripe.Int64(500), Currency: stripe.String("pln"), Duration: stripe.String("once"), Metadata: metadata, Name: stripe.String("Discount"),
-			})
-			if err != nil {
-				return err
-			}
-			p := oneTime()
-			p.ExpiresAt, p.ClientReferenceID = in(3600e9), stripe.String("q_1042")
-			p.Discounts = []*stripe.CheckoutSessionDiscountParams{{Coupon: &coupon.ID}}
-			p.CustomerCreation = stripe.String("if_required")
-			p.PaymentMethodOptions = &stripe.CheckoutSessionPaymentMethodOptionsParams{Card: &stripe.CheckoutSessionPaymentMethodOptionsCardParams{RequestThreeDSecure: stripe.String("automatic")}}
-			p.InvoiceCreation = &stripe.CheckoutSessionInvoiceCreationParams{Enabled: stripe.Bool(false), InvoiceData: &stripe.CheckoutSessionInvoiceCreationInvoiceDataParams{Metadata: metadata}}
-			s, err := c.CheckoutSessions.New(p)
-			if err != nil {
-				return err
-			}
-			if _, err := c.CheckoutSessions.Get(s.ID, nil); err != nil {
-				return err
-			}
-			lines := c.CheckoutSessions.ListLineItems(&stripe.CheckoutSessionListLineItemsParams{Session: &s.ID})
-			lines.Next()
-			if lines.Err() != nil {
-				return lines.Err()
-			}
-			if _, err := c.Coupons.Get(coupon.ID, nil); err != nil {
-				return err
-			}
-			_, err = c.CheckoutSessions.Expire(s.ID, nil)
-			return err
-		},
+		"payment": payCalls,
 		"subscription": func(c *client.API) error {
 			s, err := c.CheckoutSessions.New(recurring())
 			if err != nil {
@@ -154,61 +124,99 @@ func ourCalls(pay func(session string) *stripe.CheckoutSession) map[string]func(
 			}
 			return paidThenRead(c, pay(s.ID))
 		},
-		"customers": func(c *client.API) error {
-			i := c.Customers.List(&stripe.CustomerListParams{Email: stripe.String("anna@customer.example")})
-			i.Next()
-			if i.Err() != nil {
-				return i.Err()
-			}
-			o, err := c.Customers.New(&stripe.CustomerParams{Email: stripe.String("anna@customer.example"), Name: stripe.String("Solar GmbH"), Metadata: metadata})
-			if err != nil {
-				return err
-			}
-			if _, err := c.Customers.Update(o.ID, &stripe.CustomerParams{Name: stripe.String("Solar AG")}); err != nil {
-				return err
-			}
-			if _, err := c.Customers.Get(o.ID, nil); err != nil {
-				return err
-			}
-			f := c.Customers.Search(&stripe.CustomerSearchParams{SearchParams: stripe.SearchParams{Query: "email:'anna@customer.example'"}})
-			f.Next()
-			return f.Err()
-		},
-		"lists": func(c *client.API) error {
-			p := &stripe.EventListParams{DeliverySuccess: stripe.Bool(false), Types: []*string{stripe.String("charge.succeeded")}, CreatedRange: &stripe.RangeQueryParams{GreaterThan: 1}}
-			p.Limit = stripe.Int64(100)
-			e := c.Events.List(p)
-			e.Next()
-			s := c.CheckoutSessions.List(&stripe.CheckoutSessionListParams{})
-			s.Next()
-			d := c.Disputes.List(&stripe.DisputeListParams{})
-			d.Next()
-			r := c.Refunds.List(&stripe.RefundListParams{})
-			r.Next()
-			for _, err := range []error{e.Err(), s.Err(), d.Err(), r.Err()} {
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		},
+		"customers": customerCalls,
+		"lists":     listCalls,
 		"accounts": func(c *client.API) error {
 			_, err := c.Accounts.Get()
 			return err
 		},
-		"endpoints": func(c *client.API) error {
-			p, err := c.WebhookEndpoints.New(&stripe.WebhookEndpointParams{
-				URL: stripe.String("http://127.0.0.1:9/hook"), Connect: stripe.Bool(true), APIVersion: stripe.String(sandbox.Version20231016),
-				EnabledEvents: []*string{stripe.String("checkout.session.completed"), stripe.String("refund.created")},
-			})
-			if err != nil {
-				return err
-			}
-			if _, err := c.WebhookEndpoints.Update(p.ID, &stripe.WebhookEndpointParams{Disabled: stripe.Bool(true)}); err != nil {
-				return err
-			}
-			_, err = c.WebhookEndpoints.Del(p.ID, nil)
-			return err
-		},
+		"endpoints": endpointCalls,
 	}
+}
+
+func payCalls(c *client.API) error {
+	coupon, err := c.Coupons.New(&stripe.CouponParams{
+		AmountOff: stripe.Int64(500), Currency: stripe.String("pln"), Duration: stripe.String("once"), Metadata: metadata, Name: stripe.String("Discount"),
+	})
+	if err != nil {
+		return err
+	}
+	p := oneTime()
+	p.ExpiresAt, p.ClientReferenceID = in(3600e9), stripe.String("q_1042")
+	p.Discounts = []*stripe.CheckoutSessionDiscountParams{{Coupon: &coupon.ID}}
+	p.CustomerCreation = stripe.String("if_required")
+	p.PaymentMethodOptions = &stripe.CheckoutSessionPaymentMethodOptionsParams{Card: &stripe.CheckoutSessionPaymentMethodOptionsCardParams{RequestThreeDSecure: stripe.String("automatic")}}
+	p.InvoiceCreation = &stripe.CheckoutSessionInvoiceCreationParams{Enabled: stripe.Bool(false), InvoiceData: &stripe.CheckoutSessionInvoiceCreationInvoiceDataParams{Metadata: metadata}}
+	s, err := c.CheckoutSessions.New(p)
+	if err != nil {
+		return err
+	}
+	if _, err := c.CheckoutSessions.Get(s.ID, nil); err != nil {
+		return err
+	}
+	lines := c.CheckoutSessions.ListLineItems(&stripe.CheckoutSessionListLineItemsParams{Session: &s.ID})
+	lines.Next()
+	if lines.Err() != nil {
+		return lines.Err()
+	}
+	if _, err := c.Coupons.Get(coupon.ID, nil); err != nil {
+		return err
+	}
+	_, err = c.CheckoutSessions.Expire(s.ID, nil)
+	return err
+}
+
+func customerCalls(c *client.API) error {
+	i := c.Customers.List(&stripe.CustomerListParams{Email: stripe.String("anna@customer.example")})
+	i.Next()
+	if i.Err() != nil {
+		return i.Err()
+	}
+	o, err := c.Customers.New(&stripe.CustomerParams{Email: stripe.String("anna@customer.example"), Name: stripe.String("Solar GmbH"), Metadata: metadata})
+	if err != nil {
+		return err
+	}
+	if _, err := c.Customers.Update(o.ID, &stripe.CustomerParams{Name: stripe.String("Solar AG")}); err != nil {
+		return err
+	}
+	if _, err := c.Customers.Get(o.ID, nil); err != nil {
+		return err
+	}
+	f := c.Customers.Search(&stripe.CustomerSearchParams{SearchParams: stripe.SearchParams{Query: "email:'anna@customer.example'"}})
+	f.Next()
+	return f.Err()
+}
+
+func listCalls(c *client.API) error {
+	p := &stripe.EventListParams{DeliverySuccess: stripe.Bool(false), Types: []*string{stripe.String("charge.succeeded")}, CreatedRange: &stripe.RangeQueryParams{GreaterThan: 1}}
+	p.Limit = stripe.Int64(100)
+	e := c.Events.List(p)
+	e.Next()
+	s := c.CheckoutSessions.List(&stripe.CheckoutSessionListParams{})
+	s.Next()
+	d := c.Disputes.List(&stripe.DisputeListParams{})
+	d.Next()
+	r := c.Refunds.List(&stripe.RefundListParams{})
+	r.Next()
+	for _, err := range []error{e.Err(), s.Err(), d.Err(), r.Err()} {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func endpointCalls(c *client.API) error {
+	p, err := c.WebhookEndpoints.New(&stripe.WebhookEndpointParams{
+		URL: stripe.String("http://127.0.0.1:9/hook"), Connect: stripe.Bool(true), APIVersion: stripe.String(sandbox.Version20231016),
+		EnabledEvents: []*string{stripe.String("checkout.session.completed"), stripe.String("refund.created")},
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := c.WebhookEndpoints.Update(p.ID, &stripe.WebhookEndpointParams{Disabled: stripe.Bool(true)}); err != nil {
+		return err
+	}
+	_, err = c.WebhookEndpoints.Del(p.ID, nil)
+	return err
 }
