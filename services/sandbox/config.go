@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"strings"
 	"time"
 
 	"quittance.internal/libs/platform/env"
@@ -58,8 +59,8 @@ type Webhook struct {
 	Live       bool
 }
 
-// ConfigFromEnv reads SANDBOX_ADDR, SANDBOX_PUBLIC_URL, SANDBOX_SEED, STRIPE_API_KEY (the key to accept: sk_test_… or
-// sk_live_…), STRIPE_CLIENT_ID, SANDBOX_WEBHOOK_URL with SANDBOX_WEBHOOK_SECRET (that address then gets the events of the
+// ConfigFromEnv reads SANDBOX_ADDR, SANDBOX_PUBLIC_URL, SANDBOX_SEED, STRIPE_API_KEY (the key to accept: secret or
+// restricted, test or live), STRIPE_CLIENT_ID, SANDBOX_WEBHOOK_URL with SANDBOX_WEBHOOK_SECRET (that address then gets the events of the
 // platform and of connected accounts, both signed with this secret) and LOG_LEVEL. The error joins every fault found.
 func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	r := env.NewReader(lookup)
@@ -72,12 +73,12 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	}
 	switch key := r.Secret("STRIPE_API_KEY").Reveal(); {
 	case key == "":
-	case len(key) > 8 && key[:8] == "sk_live_":
+	case strings.HasPrefix(key, "sk_live_"), strings.HasPrefix(key, "rk_live_"):
 		cfg.LiveKey = key
-	case len(key) > 8 && key[:8] == "sk_test_":
+	case strings.HasPrefix(key, "sk_test_"), strings.HasPrefix(key, "rk_test_"):
 		cfg.TestKey = key
 	default:
-		r.Fault("STRIPE_API_KEY", "is neither sk_test_… nor sk_live_…")
+		r.Fault("STRIPE_API_KEY", "is neither a secret nor a restricted key (sk_test_…, sk_live_…, rk_test_…, rk_live_…)")
 	}
 	const nameSecret = "SANDBOX_WEBHOOK_SECRET" //nolint:gosec // the variable's name
 	url, secret := r.String("SANDBOX_WEBHOOK_URL", ""), r.Secret(nameSecret)

@@ -98,8 +98,8 @@ func eventRoutes() []route {
 }
 
 // verbatim is the event in the version of its account, whatever the request's version is. An endpoint's own version has no
-// effect on the list; events of newer types are in it all the same.
-func verbatim(e *event) object { return e.render(Version20231016) }
+// effect on the list; events of newer types are in it all the same. The list is the account's own, so it does not name it.
+func verbatim(e *event) object { return e.render(Version20231016).without("account") }
 
 func listEvents(c *call) (any, error) {
 	types := strsOf(c.p["types"])
