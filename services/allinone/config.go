@@ -153,6 +153,9 @@ func (c Config) missing() []string {
 // services notice no difference to a deployment of their own; the seam is an address.
 func (c Config) serviceLookup(service string, kept keptSecrets) env.Lookup {
 	decided := map[string]string{"MODE": c.Mode, "PUBLIC_URL": c.publicURL()}
+	if service == "quotes" {
+		decided["INGRESS_URL"] = c.url(addrIngress)
+	}
 	for _, a := range c.addrs {
 		decided[a.name] = a.addr
 	}

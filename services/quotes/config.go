@@ -38,6 +38,11 @@ type Config struct {
 	Mode string
 	// Stripe is how Stripe is called. Without a key nothing can be paid.
 	Stripe stripegate.Config
+	// IngressURL, without a slash at the end, and WebhookSecret are how the events
+	// of a session are entered when its customer comes back; without either they
+	// are waited for.
+	IngressURL    string
+	WebhookSecret env.Secret
 	// Account is the Stripe account that published quotes are paid to. Default
 	// event.Platform, the deployment's own.
 	Account string
@@ -55,8 +60,9 @@ type Config struct {
 
 // ConfigFromEnv reads QUOTES_ADDR, QUOTES_ADMIN_ADDR, NATS_URL, NATS_CREDS,
 // NATS_CA, NATS_MONITOR_URL, REDIS_URL, REDIS_CA, DURABILITY, API_TOKENS,
-// PUBLIC_URL, MODE, POLICY_FILE, STRIPE_API_KEY, STRIPE_API_BASE and LOG_LEVEL;
-// secrets also as *_FILE. It reports every fault at once.
+// PUBLIC_URL, MODE, POLICY_FILE, STRIPE_API_KEY, STRIPE_API_BASE,
+// INGRESS_URL (with STRIPE_WEBHOOK_SECRETS) and LOG_LEVEL; secrets also as *_FILE.
+// It reports every fault at once.
 func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	r := env.NewReader(lookup)
 	c := Config{
@@ -68,6 +74,10 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 		PublicURL:  strings.TrimRight(r.String("PUBLIC_URL", "http://127.0.0.1:8081"), "/"),
 		Mode:       r.Enum("MODE", event.ModeTest, event.ModeTest, event.ModeLive),
 		LogLevel:   r.Enum("LOG_LEVEL", "info", logging.Levels...),
+	}
+	c.IngressURL = strings.TrimRight(r.String("INGRESS_URL", ""), "/")
+	if c.IngressURL != "" {
+		c.WebhookSecret = firstSecret(r)
 	}
 	c.Stripe = stripegate.ConfigFromEnv(r, c.Mode)
 	var err error
@@ -83,6 +93,16 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 		}
 	}
 	return c, r.Err()
+}
+
+// firstSecret is the first of name=whsec_…,name2=whsec_….
+func firstSecret(r *env.Reader) env.Secret {
+	first, _, _ := strings.Cut(r.Secret("STRIPE_WEBHOOK_SECRETS").Reveal(), ",")
+	_, secret, _ := strings.Cut(first, "=")
+	if secret = strings.TrimSpace(secret); secret == "" {
+		r.Fault("STRIPE_WEBHOOK_SECRETS", "is required with INGRESS_URL: name=whsec_…")
+	}
+	return env.NewSecret(secret)
 }
 
 func readPolicy(path string) (*quote.Policy, error) {

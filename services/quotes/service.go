@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 
 	"github.com/nats-io/nats.go"
 	"github.com/redis/go-redis/v9"
@@ -43,6 +44,7 @@ type Service struct {
 	redis  redis.UniversalClient
 	reader *redisquote.Reader
 	stripe *stripegate.Client // nil where no key is configured
+	http   *http.Client       // to ingress
 	public *httpserve.Server
 	admin  *httpserve.Server
 }
@@ -50,7 +52,7 @@ type Service struct {
 // New connects to NATS and Redis, checks that the log keeps what is entrusted to
 // it, and binds both addresses.
 func New(ctx context.Context, cfg Config, log *zap.Logger) (*Service, error) {
-	s := &Service{cfg: cfg.withDefaults(), log: log, tokens: newTokens(cfg.Tokens)}
+	s := &Service{cfg: cfg.withDefaults(), log: log, tokens: newTokens(cfg.Tokens), http: &http.Client{Timeout: comeBackTimeout}}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}

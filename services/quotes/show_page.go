@@ -86,6 +86,7 @@ func (s *Service) page(c *call) (page, int, error) {
 	if !ok || last.Revision != revision || last.URLToken != token {
 		return gone, http.StatusGone, nil
 	}
+	s.comeBack(c, a, last)
 	return s.offer(c, a, last)
 }
 

@@ -24,6 +24,7 @@ type stripe struct {
 	sessions  map[string]*session
 	coupons   map[string]url.Values // by account and id
 	customers []customer
+	events    []map[string]any
 	calls     []string
 
 	refuse func(method, path string, form url.Values) (status int, code, param string) // 0: go on
@@ -117,6 +118,8 @@ func (s *stripe) answer(account string, r *http.Request) reply {
 		c := customer{fmt.Sprint("cus_", len(s.customers)+1), account, r.PostForm.Get("email"), r.PostForm.Get("name")}
 		s.customers = append(s.customers, c)
 		return body(http.StatusOK, map[string]any{"id": c.ID, "object": "customer"})
+	case r.URL.Path == "/v1/events":
+		return body(http.StatusOK, map[string]any{"object": "list", "data": s.events, "has_more": false, "url": "/v1/events"})
 	case parts[0] == "customers":
 		for i := range s.customers {
 			if c := &s.customers[i]; c.ID == parts[1] && c.Account == account {
