@@ -11,7 +11,14 @@
 //
 // Each account has a world for test and one for live mode; they share nothing but the clock. The platform's keys are
 // Config.TestKey and LiveKey; Stripe-Account selects the world of a connected account. An idempotency key belongs to one world.
-// GET /v1/events shows events as version 2023-10-16 has them.
+// GET /v1/events shows events as version 2023-10-16 has them, and does not name the account whose list it is.
+//
+// # Where it differs knowingly
+//
+// Retry intervals, minimum amounts of currencies outside its table and the times of failed renewals' retries are not published
+// by Stripe; those here are chosen. A first attempt in subscription mode makes customer, subscription and invoice even if the card
+// is declined. Idempotency compares parameters as they were sent, apart from their order. There are no stored prices, products,
+// promotion codes, trials, taxes, manual capture, setup mode, embedded page, reviews or early fraud warnings.
 //
 // # Time
 //
