@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -108,7 +109,7 @@ func (b *batch) commitOnce(ctx context.Context, pending []*settlement) (lost []*
 		}
 		facts := s.facts.Encode()
 		return []string{b.w.keys.Pay(s.account, s.quote)},
-			[]any{s.digest, s.facts.Digest(), facts, string(s.state.Status), strings.Join(flags, ",")}
+			[]any{s.digest, quote.DigestOf(facts), facts, string(s.state.Status), strings.Join(flags, ",")}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("commit facts: %w", err)
@@ -119,7 +120,11 @@ func (b *batch) commitOnce(ctx context.Context, pending []*settlement) (lost []*
 			return nil, fmt.Errorf("commit facts of %s: answer %v: %w", s.quote, answers[i].Val(), err)
 		}
 		if done, ok := answer[0].(int64); ok && done == 1 {
-			if s.before != string(s.state.Status) {
+			switch {
+			case s.before == string(s.state.Status):
+			case s.decidesAlone():
+				b.moved = append(b.moved, s)
+			default:
 				b.touched[s.quote] = true
 			}
 			continue
@@ -131,6 +136,13 @@ func (b *batch) commitOnce(ctx context.Context, pending []*settlement) (lost []*
 		}
 	}
 	return lost, nil
+}
+
+// decidesAlone reports whether the status that the seller sees is this settlement's: a payment has begun, and no revision is
+// published on another account.
+func (s *settlement) decidesAlone() bool {
+	elsewhere := func(r quote.Revision) bool { return r.Account != s.account }
+	return s.state.Status != quote.StatusPending && len(s.facts.Revisions) > 0 && !slices.ContainsFunc(s.facts.Revisions, elsewhere)
 }
 
 // rebase folds what another worker has committed into the settlement.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -66,6 +67,8 @@ func (w *worker) consumeOnce(ctx context.Context, stream string) error {
 		return fmt.Errorf("consume %s: %w", stream, err)
 	}
 	defer subscription.Stop()
+	line := w.newAssembly(ctx)
+	defer line.finish()
 	lag := time.NewTicker(5 * time.Second)
 	defer lag.Stop()
 	for {
@@ -79,7 +82,7 @@ func (w *worker) consumeOnce(ctx context.Context, stream string) error {
 		case <-lag.C:
 			w.reportLag(ctx, consumer, stream)
 		case first := <-messages:
-			w.workOn(ctx, collect(first, messages, w.cfg.Batch))
+			line.take(collect(first, messages, w.cfg.Batch))
 		}
 	}
 }
@@ -108,28 +111,76 @@ func (w *worker) reportLag(ctx context.Context, consumer jetstream.Consumer, str
 	w.metrics.lag.WithLabelValues(stream).Set(float64(info.NumPending) + float64(info.NumAckPending))
 }
 
-// workOn settles a batch and answers JetStream for each message. While NATS or Redis is away the batch is tried again
-// for ever, and JetStream is kept from delivering it again; trouble of a single quote delays that quote's messages only.
-func (w *worker) workOn(ctx context.Context, messages []jetstream.Msg) {
-	w.gate.RLock()
-	defer w.gate.RUnlock()
+// assembly works on the batches of one stream in three steps that overlap: while one batch waits for the log, the next one
+// is applied and a third one decoded. Each step takes the batches in turn, so that a batch loads what the one before it has
+// committed, and offers only what that one has not published.
+type assembly struct {
+	w       *worker
+	ctx     context.Context //nolint:containedctx // of the one call of consumeOnce that the assembly lives in
+	decoded chan *attempt
+	applied chan *attempt
+	steps   sync.WaitGroup
+}
+
+// attempt is a batch on its way; err is why it has to be tried again.
+type attempt struct {
+	batch *batch
+	err   error
+}
+
+func (w *worker) newAssembly(ctx context.Context) *assembly {
+	a := &assembly{w: w, ctx: ctx, decoded: make(chan *attempt), applied: make(chan *attempt)}
+	a.steps.Go(func() {
+		defer close(a.applied)
+		for at := range a.decoded {
+			w.gate.RLock() // until the batch is concluded
+			at.err = w.within(ctx, at.batch.apply)
+			a.applied <- at
+		}
+	})
+	a.steps.Go(func() {
+		for at := range a.applied {
+			w.conclude(ctx, at)
+			w.gate.RUnlock()
+		}
+	})
+	return a
+}
+
+// take decodes a batch and hands it on.
+func (a *assembly) take(messages []jetstream.Msg) {
 	items := make([]*item, 0, len(messages))
 	for _, m := range messages {
 		it, err := newItem(m)
 		if err != nil {
-			w.log.Error("message without metadata", zap.String("subject", m.Subject()), zap.Error(err))
+			a.w.log.Error("message without metadata", zap.String("subject", m.Subject()), zap.Error(err))
 			continue
 		}
 		items = append(items, it)
 	}
+	b := a.w.newBatch(items)
+	b.decode()
+	a.decoded <- &attempt{batch: b}
+}
+
+// finish waits until every batch in hand is answered.
+func (a *assembly) finish() {
+	close(a.decoded)
+	a.steps.Wait()
+}
+
+// conclude brings a batch to its end and answers JetStream for each message. While NATS or Redis is away the batch is tried
+// again for ever, and JetStream is kept from delivering it again; trouble of a single quote delays that quote's messages only.
+func (w *worker) conclude(ctx context.Context, at *attempt) {
+	items := at.batch.items
+	err := at.err
+	if err == nil {
+		err = w.within(ctx, at.batch.conclude)
+	}
 	told := w.cfg.Now()
-	for attempt := uint64(1); ; attempt++ {
-		err := w.settleUntil(ctx, items)
-		if err == nil {
-			break
-		}
+	for n := uint64(1); err != nil; n++ {
 		w.metrics.stalls.Inc()
-		w.log.Warn("batch waits for a server", zap.Int("messages", len(items)), zap.Uint64("attempt", attempt), zap.Error(err))
+		w.log.Warn("batch waits for a server", zap.Int("messages", len(items)), zap.Uint64("attempt", n), zap.Error(err))
 		if w.cfg.Now().Sub(told) > heartbeat {
 			told = w.cfg.Now()
 			for _, it := range items {
@@ -139,8 +190,14 @@ func (w *worker) workOn(ctx context.Context, messages []jetstream.Msg) {
 		select {
 		case <-ctx.Done():
 			return // unanswered messages are delivered again
-		case <-time.After(min(delivery.Backoff(attempt), retryCap)):
+		case <-time.After(min(delivery.Backoff(n), retryCap)):
 		}
+		err = w.within(ctx, func(ctx context.Context) error {
+			for _, it := range items {
+				it.reset()
+			}
+			return w.settle(ctx, items)
+		})
 	}
 	for _, it := range items {
 		w.answer(it)
@@ -148,14 +205,11 @@ func (w *worker) workOn(ctx context.Context, messages []jetstream.Msg) {
 	fault.Hit("payments.after-ack")
 }
 
-// settleUntil runs one try of a batch. A batch in hand is finished even when the worker was told to stop meanwhile.
-func (w *worker) settleUntil(ctx context.Context, items []*item) error {
-	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+// within runs a step of a batch. A batch in hand is finished even when the worker was told to stop meanwhile.
+func (w *worker) within(ctx context.Context, step func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
-	for _, it := range items {
-		it.reset()
-	}
-	return w.settle(work, items)
+	return step(ctx)
 }
 
 // answer acknowledges a message whose outcome is recorded, and asks for another delivery of one that failed.

@@ -65,10 +65,8 @@ func (it *item) open() bool { return !it.decided() && it.err == nil }
 
 // fields name the message in a log line. No personal data: ids, types and statuses only.
 func (it *item) fields() []zap.Field {
-	f := []zap.Field{
-		zap.String("stream", it.record.Stream), zap.Uint64("seq", it.record.Sequence),
-		zap.String("type", it.out.Type), zap.Uint64("attempt", it.attempt),
-	}
+	f := append(make([]zap.Field, 0, 12), zap.String("stream", it.record.Stream), zap.Uint64("seq", it.record.Sequence),
+		zap.String("type", it.out.Type), zap.Uint64("attempt", it.attempt))
 	if it.out.EventID != "" {
 		f = append(f, zap.String("event_id", it.out.EventID))
 	}

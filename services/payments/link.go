@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/platform/fault"
 	"quittance.internal/libs/platform/redisquote"
 )
@@ -73,11 +74,15 @@ func (b *batch) linkRound(ctx context.Context, ties []tie) error {
 	for i, t := range ties {
 		for _, waiting := range waitingIn(reads[i].Val()) {
 			waiting.account = t.s.account
-			if err := isolate(func() {
-				if t.s.merge(waiting.Facts) {
-					t.s.released = append(t.s.released, waiting)
-				}
-			}); err != nil {
+			facts, err := quote.DecodeFacts(waiting.Facts)
+			if err == nil {
+				err = isolate(func() {
+					if t.s.merge(facts) {
+						t.s.released = append(t.s.released, waiting)
+					}
+				})
+			}
+			if err != nil {
 				t.s.err = fmt.Errorf("merge what waited for %s: %w", t.object, err)
 			}
 		}

@@ -54,7 +54,44 @@ func (b *batch) record(ctx context.Context) error {
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("record outcomes: %w", err)
 	}
+	if err := b.indexMoved(ctx); err != nil {
+		return err
+	}
 	return b.index(ctx)
+}
+
+// indexMoved is index for the quotes whose status is known without reading their documents.
+func (b *batch) indexMoved(ctx context.Context) error {
+	pipe := b.w.redis.Pipeline()
+	reads := make([]*redis.SliceCmd, len(b.moved))
+	for i, s := range b.moved {
+		reads[i] = pipe.HMGet(ctx, b.w.keys.Quote(s.quote), redisquote.FieldIndexed, redisquote.FieldCreated)
+	}
+	if pipe.Len() == 0 {
+		return nil
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("read quotes: %w", err)
+	}
+	pipe = b.w.redis.Pipeline()
+	for i, s := range b.moved {
+		indexed, _ := reads[i].Val()[0].(string)
+		created, drafted := reads[i].Val()[1].(string)
+		if !drafted || b.touched[s.quote] {
+			continue // its own event will index it, or index does
+		}
+		m := &move{}
+		m.created, _ = strconv.ParseFloat(created, 64)
+		m.reindex(ctx, pipe, b.w.keys.Quote(s.quote), redisquote.FieldIndexed, indexed, string(s.state.Status),
+			func(v string) string { return b.w.keys.IndexStatus(s.state.Seller, v) }, s.quote)
+	}
+	if pipe.Len() == 0 {
+		return nil
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("index quotes: %w", err)
+	}
+	return nil
 }
 
 // tellDuplicates separates a second event of the same type about the same object from one that tells the same in
@@ -133,6 +170,9 @@ func (b *batch) overwrite(ctx context.Context, pipe redis.Pipeliner, p parked, o
 }
 
 func encodeOutcome(o redisquote.Outcome) []byte {
+	if encoded, ok := o.AppendJSON(nil); ok {
+		return encoded
+	}
 	encoded, err := json.Marshal(o)
 	if err != nil {
 		return []byte(`{"outcome":"` + o.Outcome + `"}`) // strings and times always encode; this keeps the count true

@@ -56,6 +56,7 @@ func (b *batch) writeQuoteEvents(ctx context.Context, events []quoteEvent) error
 	var drafts []event.Drafted
 	for _, e := range events {
 		var err error
+		mark := false
 		switch e.subject.Event {
 		case "drafted":
 			var d event.Drafted
@@ -71,13 +72,16 @@ func (b *batch) writeQuoteEvents(ctx context.Context, events []quoteEvent) error
 		case "expired":
 			pipe.HSet(ctx, b.w.keys.Quote(e.subject.Quote), redisquote.FieldExpired+e.subject.N, e.envelope.Time.Unix())
 		default:
+			mark = true
 			err = b.writeMark(ctx, pipe, e)
 		}
 		if err != nil {
 			e.it.decide(outcomeDead, err.Error())
 			continue
 		}
-		b.touched[e.subject.Quote] = true
+		if !mark { // a mark changes no status: what it records was committed before it was published
+			b.touched[e.subject.Quote] = true
+		}
 	}
 	if pipe.Len() > 0 {
 		if _, err := pipe.Exec(ctx); err != nil {

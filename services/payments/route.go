@@ -11,7 +11,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"quittance.internal/libs/domain/event"
-	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/domain/stripeevent"
 	"quittance.internal/libs/platform/redisquote"
 )
@@ -68,13 +67,13 @@ func (b *batch) decodeOne(it *item) {
 
 // parked is a change that waits under the objects it names.
 type parked struct {
-	Sequence uint64      `json:"seq"`
-	EventID  string      `json:"event_id"`
-	Type     string      `json:"type"`
-	Object   string      `json:"object"`
-	Facts    quote.Facts `json:"facts"`
-	Names    []string    `json:"names"`
-	At       time.Time   `json:"at"`
+	Sequence uint64          `json:"seq"`
+	EventID  string          `json:"event_id"`
+	Type     string          `json:"type"`
+	Object   string          `json:"object"`
+	Facts    json.RawMessage `json:"facts"` // as Encode writes them
+	Names    []string        `json:"names"`
+	At       time.Time       `json:"at"`
 
 	account string // of the link it was read from
 }
@@ -96,7 +95,7 @@ func (b *batch) route(ctx context.Context) error {
 		}
 		waiting, err := json.Marshal(parked{
 			Sequence: it.record.Sequence, EventID: it.change.EventID, Type: it.change.Type, Object: it.change.Object,
-			Facts: it.facts, Names: it.change.Names, At: it.record.Time,
+			Facts: it.facts.Encode(), Names: it.change.Names, At: it.record.Time,
 		})
 		if err != nil {
 			it.decide(outcomeDead, err.Error())

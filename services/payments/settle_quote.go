@@ -35,6 +35,7 @@ type batch struct {
 	quotes  map[target]*settlement
 	order   []*settlement   // in the order of first appearance, so that runs are reproducible
 	touched map[string]bool // quotes whose status may have to be indexed anew
+	moved   []*settlement   // quotes whose status is their payment's, on their one account
 	ignored []parked        // changes that had waited and turned out to belong to a renewal
 	began   time.Time
 }
@@ -45,8 +46,20 @@ type batch struct {
 // The order of the effects is the guarantee: links before facts, facts before emissions, all of them before the outcome
 // is recorded, and the caller acknowledges last.
 func (w *worker) settle(ctx context.Context, items []*item) error {
-	b := &batch{w: w, items: items, quotes: map[target]*settlement{}, touched: map[string]bool{}, began: w.cfg.Now()}
+	b := w.newBatch(items)
 	b.decode()
+	if err := b.apply(ctx); err != nil {
+		return err
+	}
+	return b.conclude(ctx)
+}
+
+func (w *worker) newBatch(items []*item) *batch {
+	return &batch{w: w, items: items, quotes: map[target]*settlement{}, touched: map[string]bool{}, began: w.cfg.Now()}
+}
+
+// apply makes the batch's facts part of the projection.
+func (b *batch) apply(ctx context.Context) error {
 	if err := b.readQuoteEvents(ctx); err != nil {
 		return err
 	}
@@ -68,6 +81,11 @@ func (w *worker) settle(ctx context.Context, items []*item) error {
 		return err
 	}
 	fault.Hit("payments.after-commit")
+	return nil
+}
+
+// conclude publishes what follows from the committed facts and records what became of each message.
+func (b *batch) conclude(ctx context.Context) error {
 	b.publish(ctx)
 	fault.Hit("payments.after-emit")
 	b.passErrorsToItems()

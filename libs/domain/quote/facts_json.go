@@ -14,7 +14,7 @@ var errTrailing = errors.New("something behind the facts")
 // Encode writes f as canonical JSON: equal facts give equal bytes. Lists are
 // sorted, empty fields left out; the zero Facts is {}. It is what encoding/json
 // makes of f, faster.
-func (f Facts) Encode() []byte { return f.AppendJSON(nil) }
+func (f Facts) Encode() []byte { return f.AppendJSON(make([]byte, 0, 1<<10)) }
 
 // AppendJSON appends what Encode returns to out.
 func (f Facts) AppendJSON(out []byte) []byte {

@@ -28,7 +28,13 @@ func New(w io.Writer, level, service string) (*zap.Logger, error) {
 	cfg.TimeKey = "time"
 	cfg.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	cfg.EncodeDuration = zapcore.SecondsDurationEncoder
-	core := zapcore.NewCore(zapcore.NewJSONEncoder(cfg), zapcore.Lock(zapcore.AddSync(w)), lv)
+	gathered := &lines{out: zapcore.AddSync(w)}
+	quiet := zap.LevelEnablerFunc(func(l zapcore.Level) bool { return l >= lv && l < zapcore.WarnLevel })
+	loud := zap.LevelEnablerFunc(func(l zapcore.Level) bool { return l >= lv && l >= zapcore.WarnLevel })
+	core := zapcore.NewTee(
+		zapcore.NewCore(zapcore.NewJSONEncoder(cfg), gathered, quiet),
+		zapcore.NewCore(zapcore.NewJSONEncoder(cfg), urgent{gathered}, loud),
+	)
 	return zap.New(core, zap.AddStacktrace(zapcore.DPanicLevel)).With(zap.String("service", service)), nil
 }
 

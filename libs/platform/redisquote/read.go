@@ -92,6 +92,35 @@ type Outcome struct {
 	Handler string    `json:"handler,omitempty"`
 }
 
+// AppendJSON appends what encoding/json makes of o, several times faster; false where a text holds what must be escaped.
+func (o Outcome) AppendJSON(out []byte) ([]byte, bool) {
+	plain := true
+	member := func(name, value string) {
+		for i := range len(value) {
+			if c := value[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+				plain = false
+			}
+		}
+		if value != "" || name == "outcome" {
+			out = append(append(append(append(append(out, '"'), name...), '"', ':', '"'), value...), '"', ',')
+		}
+	}
+	out = append(slices.Grow(out, 256), '{')
+	member("outcome", o.Outcome)
+	member("reason", o.Reason)
+	member("account", o.Account)
+	member("quote", o.Quote)
+	member("event_id", o.EventID)
+	member("type", o.Type)
+	member("before", o.Before)
+	member("after", o.After)
+	out = append(out, `"at":"`...)
+	out = append(o.At.AppendFormat(out, time.RFC3339Nano), '"', ',')
+	member("handler", o.Handler)
+	out[len(out)-1] = '}'
+	return out, plain
+}
+
 // Touch is one message that touched a quote's payment facts.
 type Touch struct {
 	Type, Object, EventID string

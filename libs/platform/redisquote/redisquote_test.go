@@ -1,10 +1,12 @@
 package redisquote_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -104,5 +106,30 @@ func TestKeysOfOneQuoteShareTheirHashTag(t *testing.T) {
 	account, object, seq, ok := redisquote.ParseParkedMember(redisquote.ParkedMember("acct_1", "pi_1", 7))
 	if account != "acct_1" || object != "pi_1" || seq != 7 || !ok {
 		t.Errorf("ParseParkedMember = %s %s %d %t", account, object, seq, ok)
+	}
+}
+
+func TestAnOutcomeIsWrittenAsEncodingJSONDoes(t *testing.T) {
+	at := time.Date(2026, 11, 23, 19, 0, 0, 123456000, time.UTC)
+	for _, o := range []redisquote.Outcome{
+		{},
+		{Outcome: "applied", At: at},
+		{
+			Outcome: "ignored", Reason: "type says nothing about a quote", Account: "platform", Quote: "q_1", EventID: "evt_1",
+			Type: "charge.succeeded", Before: "pending", After: "paid", At: at, Handler: "v1",
+		},
+		{Outcome: "dead", Reason: `panic: "x" <&> ż`, At: at},
+	} {
+		want, err := json.Marshal(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, plain := o.AppendJSON(nil)
+		if escaped := strings.ContainsAny(o.Reason, `"<>&ż`); plain == escaped {
+			t.Errorf("AppendJSON(%+v) plain = %t, want %t", o, plain, !escaped)
+		}
+		if plain && string(got) != string(want) {
+			t.Errorf("AppendJSON = %s, want %s", got, want)
+		}
 	}
 }

@@ -31,6 +31,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer log.Sync() // lines that are gathered go out with the process
 	service, err := ingress.New(ctx, cfg, log)
 	if err != nil {
 		return err

@@ -32,6 +32,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer log.Sync() // lines that are gathered go out with the process
 	service, err := notifier.New(ctx, cfg, log)
 	if err != nil {
 		return err

@@ -32,6 +32,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer log.Sync() // lines that are gathered go out with the process
 	log.Info("starting", zap.String("addr", cfg.Addr), zap.String("mode", cfg.Mode), zap.Int("batch", cfg.Batch), zap.String("version", cfg.Version))
 	service, err := payments.New(ctx, cfg, log)
 	if err != nil {
