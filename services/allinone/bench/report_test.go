@@ -33,6 +33,9 @@ func (s spread) format(verb string) string {
 	return fmt.Sprintf(verb+" ["+verb+"-"+verb+"]", s.median, s.least, s.greatest)
 }
 
+// short writes the median alone.
+func (s spread) short(verb string) string { return fmt.Sprintf(verb, s.median) }
+
 func each[T any](rounds []T, figure func(T) float64) []float64 {
 	all := make([]float64, len(rounds))
 	for i, r := range rounds {
