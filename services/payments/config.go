@@ -37,7 +37,7 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 		Redis:     redisquote.ConfigFromEnv(r),
 		Addr:      r.Addr("PAYMENTS_ADDR", "127.0.0.1:9101"),
 		Mode:      r.Enum("MODE", event.ModeTest, event.ModeTest, event.ModeLive),
-		Batch:     r.Int("PAYMENTS_BATCH", 256, 1, 4096),
+		Batch:     r.Int("PAYMENTS_BATCH", 1024, 1, 4096),
 		ParkedFor: r.Duration("PARKED_FOR", 72*time.Hour),
 		LogLevel:  r.Enum("LOG_LEVEL", "info", logging.Levels...),
 		Version:   Version(),
