@@ -149,6 +149,9 @@ func (s *Service) resume(c *call, a *quote.Aggregate, r event.Published, last qu
 func (s *Service) sessionOf(ctx context.Context, r event.Published, attempt quote.Checkout) (stripegate.Session, bool, error) {
 	if attempt.Session != "" {
 		session, err := s.stripe.Session(ctx, r.Account, attempt.Session)
+		if stripegate.Missing(err) { // of another key's account, or of a sandbox that has forgotten: nobody can pay it
+			return stripegate.Session{}, false, nil
+		}
 		return session, err == nil, err
 	}
 	session, err := s.openSession(ctx, r, attempt.Request)

@@ -147,6 +147,9 @@ func (s *Service) nameOwn(ctx context.Context, a *quote.Aggregate, paid event.Pa
 			continue
 		}
 		session, err := s.stripe.Session(ctx, paid.Account, checkout.Session)
+		if stripegate.Missing(err) {
+			continue // it made no customer of this account
+		}
 		if err != nil {
 			return "", permanentWhenRefused(err)
 		}

@@ -105,11 +105,14 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("stripe refused with %d %s (param %q, request %s): %s", e.Status, e.Code, e.Param, e.RequestID, e.Message)
 }
 
-// Refused returns Stripe's refusal with that code.
+// Refused reports whether err is Stripe's refusal with that code.
 func Refused(err error, code stripe.ErrorCode) bool {
 	refused, ok := errors.AsType[*RefusedError](err)
 	return ok && refused.Code == string(code)
 }
+
+// Missing reports whether err is Stripe's word that the object asked for does not exist.
+func Missing(err error) bool { return Refused(err, stripe.ErrorCodeResourceMissing) }
 
 // classify sorts an error of stripe-go: a refusal, or trouble that may pass.
 func classify(act string, err error) error {
