@@ -85,6 +85,10 @@ fences: ## servers meant for development must be in no service's binary
 		if [ -n "$$deps" ]; then echo "ingress must stay thin, it links $$deps" >&2; exit 1; fi
 	@if grep -q '^require' libs/domain/go.mod; then echo "libs/domain must require nothing" >&2; exit 1; fi
 
+.PHONY: requirements
+requirements: servers ## run the tests of each requirement and print the table (LIST=1 lists them without running)
+	@go run ./services/allinone/requirements $(if $(LIST),-list)
+
 .PHONY: check
 check: lint alone drift fences test ## everything that CI runs
 
