@@ -203,9 +203,9 @@ func (a *Aggregate) Publish(p Publication) (Published, bool, error) {
 	if err != nil {
 		return Published{}, false, &Refusal{Kind: KindInvalid, Reasons: []Reason{{Code: CodeOverflow, Detail: err.Error()}}}
 	}
-	end, reasons := a.unfit(p)
-	if len(reasons) > 0 {
-		return Published{}, false, &Refusal{Kind: KindInvalid, Reasons: reasons}
+	end, verdict := a.review(p)
+	if len(verdict.Refusals) > 0 {
+		return Published{}, false, &Refusal{Kind: KindInvalid, Reasons: verdict.Refusals}
 	}
 	return Published{
 		Seller: a.Seller, QuoteID: a.ID, Revision: a.Revision() + 1, Version: a.Version, Document: a.Document,
@@ -214,23 +214,33 @@ func (a *Aggregate) Publish(p Publication) (Published, bool, error) {
 	}, true, nil
 }
 
-// unfit is everything that keeps the document from being published, at once
-// (R19), and the expiry that it would have.
-func (a *Aggregate) unfit(p Publication) (time.Time, []Reason) {
-	var reasons []Reason
+// Review is what Publish would say of the document: everything that keeps it
+// from being published, at once (R19), and what is advised. Of p it looks at
+// Policy, Payee and Now. Neither list is ever nil.
+func (a *Aggregate) Review(p Publication) Verdict {
+	_, verdict := a.review(p)
+	return verdict
+}
+
+// review is Review with the expiry that the revision would have.
+func (a *Aggregate) review(p Publication) (time.Time, Verdict) {
+	verdict := Verdict{Refusals: []Reason{}, Warnings: []Reason{}}
 	if p.Policy != nil {
-		reasons = p.Policy.Lint(a.Document, p.Payee).Refusals
+		verdict = p.Policy.Lint(a.Document, p.Payee)
+	}
+	refuse := func(r Reason) { verdict.Refusals = append(verdict.Refusals, r) }
+	if len(a.Document.LineItems) == 0 {
+		refuse(Reason{Code: CodeNoLines, Detail: "The quote has no line items; add one.", Field: "line_items"})
 	}
 	end, err := a.Document.Expiry()
 	if err != nil {
-		return time.Time{}, append(reasons, Reason{Code: CodeExpiry, Detail: err.Error(), Field: "expires_at"})
+		refuse(Reason{Code: CodeExpiry, Detail: err.Error(), Field: "expires_at"})
+		return time.Time{}, verdict
 	}
 	if !end.IsZero() && p.Now.After(end) {
-		reasons = append(reasons, Reason{
-			Code: CodeExpiryPassed, Rule: "R44", Detail: "The quote's expiry has passed; set a later one.", Field: "expires_at",
-		})
+		refuse(Reason{Code: CodeExpiryPassed, Rule: "R44", Detail: "The quote's expiry has passed; set a later one.", Field: "expires_at"})
 	}
-	return end, reasons
+	return end, verdict
 }
 
 // Recall decides on taking the last revision back. It returns ErrNotFound, a

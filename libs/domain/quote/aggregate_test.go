@@ -306,3 +306,41 @@ func TestRandomHistoriesKeepTheRules(t *testing.T) {
 		}
 	}
 }
+
+// A seller may save a quote before its lines; only offering it needs them.
+func TestADraftWithoutLinesCannotBePublished(t *testing.T) {
+	d, reasons := quote.Decode([]byte(full))
+	if reasons != nil {
+		t.Fatal(reasons)
+	}
+	d, reasons = d.Patch([]byte(`{"line_items":[],"discount":null,"tax":null,"expires_at":null}`))
+	if reasons != nil {
+		t.Fatalf("Patch = %+v, want a draft without lines", reasons)
+	}
+	for _, p := range []*quote.Policy{nil, quote.DefaultPolicy()} {
+		_, _, err := drafted(d).Publish(quote.Publication{Now: noon, Policy: p, Payee: entitled})
+		if refusal, ok := errors.AsType[*quote.Refusal](err); !ok || said(refusal.Reasons) != "no_line_items  line_items" {
+			t.Errorf("Publish = %v, want no_line_items alone", err)
+		}
+	}
+}
+
+// R19
+func TestAReviewSaysWhatPublishSays(t *testing.T) {
+	d, _ := quote.Decode([]byte(full))
+	d, reasons := d.Patch([]byte(`{"currency":"huf","expires_at":"2020-01-01","line_items":[{"name":"Gift","quantity":1,"unit_amount":0},
+		{"name":"Hosting","quantity":1,"unit_amount":90000,"recurring":{"interval":"month","term":"2 years"}}]}`))
+	if reasons != nil {
+		t.Fatal(reasons)
+	}
+	p := quote.Publication{Now: noon, Policy: quote.DefaultPolicy(), Payee: entitled}
+	verdict := drafted(d).Review(p)
+	_, _, err := drafted(d).Publish(p)
+	refusal, ok := errors.AsType[*quote.Refusal](err)
+	if !ok || said(refusal.Reasons) != said(verdict.Refusals) || len(verdict.Refusals) != 4 {
+		t.Errorf("Publish = %v, Review = %s", err, said(verdict.Refusals))
+	}
+	if said(verdict.Warnings) != "three_d_secure_missing R15 payment.three_d_secure, tax_on_first_charge R41 tax, discount_once_recurring R41 discount" {
+		t.Errorf("warnings = %s", said(verdict.Warnings))
+	}
+}

@@ -15,7 +15,8 @@ import (
 // document only when there are no reasons.
 //
 // Amounts and quantities are whole numbers: 1.0 and 1e2 are refused. A recurring
-// line without interval_count means every one interval.
+// line without interval_count means every one interval. A draft may have no lines
+// yet; it cannot be published then.
 func Decode(b []byte) (Document, []Reason) {
 	v, err := decodeValue(b)
 	if err != nil {
@@ -95,7 +96,7 @@ func decodeDocument(v any) (Document, []Reason) {
 		Title:     o.text("title", needed, 200),
 		Deal:      deal(o.member("deal", needed)),
 		Currency:  o.currency("currency"),
-		LineItems: lineItems(o.list("line_items", 1, 100)),
+		LineItems: lineItems(o.list("line_items", 0, 100)),
 		Discount:  discount(o.member("discount", optional)),
 		Tax:       tax(o.member("tax", optional)),
 		Owner:     owner(o.member("owner", needed)),

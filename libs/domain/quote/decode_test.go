@@ -61,6 +61,7 @@ func with(t *testing.T, patch string) ([]byte, []quote.Reason) {
 
 func TestEveryStructuralFaultIsNamedByFieldAndCode(t *testing.T) {
 	long := strings.Repeat("x", 300)
+	many := strings.Repeat(`{"name":"L","quantity":1,"unit_amount":1},`, 100) + `{"name":"L","quantity":1,"unit_amount":1}`
 	item := func(s string) string { return `{"line_items":[` + s + `]}` }
 	for patch, want := range map[string]string{
 		`{"title":null}`:                                    "missing_field title",
@@ -81,7 +82,7 @@ func TestEveryStructuralFaultIsNamedByFieldAndCode(t *testing.T) {
 		`{"currency":null}`:                                 "missing_field currency",
 		`{"line_items":null}`:                               "missing_field line_items",
 		`{"line_items":{}}`:                                 "wrong_type line_items",
-		`{"line_items":[]}`:                                 "out_of_range line_items",
+		`{"line_items":[` + many + `]}`:                     "out_of_range line_items",
 		`{"line_items":[null]}`:                             "wrong_type line_items[0]",
 		`{"line_items":[1]}`:                                "wrong_type line_items[0]",
 		item(`{"name":"L","quantity":1}`):                   "missing_field line_items[0].unit_amount",

@@ -62,9 +62,8 @@ func (p *Policy) Lint(d Document, payee Payee) Verdict {
 	l.payee(payee)
 	l.threeDSecure()
 	l.zeroLines()
-	if reason, excluded := p.ExcludedCurrency(d.Currency); excluded { // R48-R51
-		l.verdict.Refusals = append(l.verdict.Refusals, reason)
-	} else {
+	excluded := l.excluded()
+	if !excluded {
 		l.limits()
 		l.steps()
 	}
@@ -73,6 +72,17 @@ func (p *Policy) Lint(d Document, payee Payee) Verdict {
 	l.count()
 	l.advise()
 	return l.verdict
+}
+
+// SwitchOn is everything that keeps the switch "use connected Stripe account"
+// from being turned on for a document: the seller's plan and account (R14), and
+// the currency (R51). The rest is for Lint to say when the document is published.
+// The answer is never nil.
+func (p *Policy) SwitchOn(d Document, payee Payee) []Reason {
+	l := &linter{policy: p, document: d, verdict: Verdict{Refusals: []Reason{}}}
+	l.payee(payee)
+	l.excluded()
+	return l.verdict.Refusals
 }
 
 type linter struct {
@@ -113,6 +123,15 @@ func (l *linter) payee(p Payee) {
 	}
 }
 
+// excluded checks R48 to R51.
+func (l *linter) excluded() bool {
+	reason, excluded := l.policy.ExcludedCurrency(l.document.Currency)
+	if excluded {
+		l.verdict.Refusals = append(l.verdict.Refusals, reason)
+	}
+	return excluded
+}
+
 // threeDSecure checks R15. A seller who did not say gets what Stripe does by
 // itself: Checkout asks for 3-D Secure where the bank wants it.
 func (l *linter) threeDSecure() {
@@ -137,6 +156,7 @@ func (l *linter) limits() {
 	due, c := l.total.Due, l.document.Currency
 	least, most := l.policy.Minimum.of(c), l.policy.Maximum.of(c)
 	switch {
+	case len(l.document.LineItems) == 0: // nothing to charge yet; Publish refuses that by itself
 	case due == 0 && l.total.Discount == 0:
 		l.refuse(CodeZeroTotal, "R18", "line_items", "The total is zero, which only a quote discount may make it.")
 	case due > 0 && due < least:

@@ -309,3 +309,22 @@ func TestEveryReasonIsGivenAtOnce(t *testing.T) { // R19
 		t.Errorf("refusals =\n%s\nwant\n%s", got, want)
 	}
 }
+
+// R14, R51
+func TestTheSwitchIsTurnedOnForAPayeeAndACurrencyOnly(t *testing.T) {
+	p := quote.DefaultPolicy()
+	gift := lines(priced("Gift", 0, nil)) // a fault of the lines does not keep the switch off
+	for want, reasons := range map[string][]quote.Reason{
+		"": p.SwitchOn(payable(gift), entitled),
+		"stripe_not_connected R14 payment.stripe": p.SwitchOn(payable(), quote.Payee{Plan: "starter"}),
+		"stripe_not_activated R14 payment.stripe": p.SwitchOn(payable(), quote.Payee{Plan: "starter", Account: "acct_1"}),
+		"plan_not_entitled R3 payment.stripe, currency_defined_differently R49 currency": p.SwitchOn(payable(func(d *quote.Document) {
+			d.Currency, d.Payment.Stripe = "huf", false
+		}), quote.Payee{Plan: "free", Account: "acct_1", Activated: true}),
+		"currency_not_supported R50 currency": p.SwitchOn(payable(func(d *quote.Document) { d.Currency = "kwd" }), entitled),
+	} {
+		if got := said(reasons); got != want || reasons == nil {
+			t.Errorf("SwitchOn = %q, want %q", got, want)
+		}
+	}
+}

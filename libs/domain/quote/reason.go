@@ -39,6 +39,7 @@ const (
 	CodePaid          = "paid"            // a payment is settled
 	CodeInFlight      = "payment_open"    // a payment is in flight
 	CodeExpiryPassed  = "expires_at_past" // R44
+	CodeNoLines       = "no_line_items"   // nothing is offered yet
 	CodeVersionsSpent = "version_limit"   // MaxVersions
 )
 
