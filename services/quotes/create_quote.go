@@ -28,17 +28,30 @@ func (s *Service) createQuote(w http.ResponseWriter, c *call) error {
 	if reasons != nil {
 		return invalid(reasons)
 	}
-	hash, err := documentHash(document)
+	a, err := s.create(c, document, key)
 	if err != nil {
 		return err
+	}
+	if c.result == "unchanged" {
+		w.Header().Set("Idempotent-Replayed", "true")
+	}
+	w.Header().Set("Location", "/v1/quotes/"+c.quoteID)
+	return s.answerQuote(w, c, http.StatusCreated, a, s.written(a))
+}
+
+// create decides on a new quote, for API and pages; its id is c.quoteID then.
+func (s *Service) create(c *call, document quote.Document, key string) (*quote.Aggregate, error) {
+	hash, err := documentHash(document)
+	if err != nil {
+		return nil, err
 	}
 	id, err := s.quoteID(c.token.Seller, key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c.quoteID = id
 	now := s.cfg.Now().UTC()
-	a, err := s.command(c, "created", id, func(a *quote.Aggregate) (*entry, error) {
+	return s.command(c, "created", id, func(a *quote.Aggregate) (*entry, error) {
 		if !a.Exists() {
 			return &entry{event.NameDrafted, "1", event.Drafted{
 				Seller: c.token.Seller, QuoteID: id, Version: 1, Document: document, DraftedAt: now,
@@ -51,14 +64,6 @@ func (s *Service) createQuote(w http.ResponseWriter, c *call) error {
 		}
 		return nil, nil
 	})
-	if err != nil {
-		return err
-	}
-	if c.result == "unchanged" {
-		w.Header().Set("Idempotent-Replayed", "true")
-	}
-	w.Header().Set("Location", "/v1/quotes/"+id)
-	return s.answerQuote(w, c, http.StatusCreated, a, s.written(a))
 }
 
 // documentHash is of the meaning and not of the bytes: a retry may write the

@@ -15,16 +15,32 @@ func (s *Service) editQuote(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	a, err := s.command(c, "edited", c.quoteID, func(a *quote.Aggregate) (*entry, error) {
+	a, err := s.edit(c, func(version int) error { return c.precondition(version, needed) }, func(d quote.Document) (quote.Document, error) {
+		document, reasons := d.Patch(b)
+		if reasons != nil {
+			return quote.Document{}, invalid(reasons)
+		}
+		return document, nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.answerQuote(w, c, http.StatusOK, a, s.written(a))
+}
+
+// edit decides on a new version of c.quoteID's document, for API and pages.
+// Seen says whether the caller has seen a version; change is given the newest document.
+func (s *Service) edit(c *call, seen func(version int) error, change func(quote.Document) (quote.Document, error)) (*quote.Aggregate, error) {
+	return s.command(c, "edited", c.quoteID, func(a *quote.Aggregate) (*entry, error) {
 		if !a.Exists() {
 			return nil, quote.ErrNotFound
 		}
-		if err := c.precondition(a.Version, needed); err != nil {
+		if err := seen(a.Version); err != nil {
 			return nil, err
 		}
-		document, reasons := a.Document.Patch(b)
-		if reasons != nil {
-			return nil, invalid(reasons)
+		document, err := change(a.Document)
+		if err != nil {
+			return nil, err
 		}
 		drafted, fresh, err := a.Edit(document, s.cfg.Now())
 		if err != nil || !fresh {
@@ -32,8 +48,4 @@ func (s *Service) editQuote(w http.ResponseWriter, c *call) error {
 		}
 		return &entry{event.NameDrafted, strconv.Itoa(drafted.Version), drafted, drafted.DraftedAt}, nil
 	})
-	if err != nil {
-		return err
-	}
-	return s.answerQuote(w, c, http.StatusOK, a, s.written(a))
 }

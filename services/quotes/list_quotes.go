@@ -59,20 +59,30 @@ func (s *Service) listQuotes(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	query.Seller = c.token.Seller
+	page, err := s.list(c.Context(), query)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, mediaJSON, page)
+	return nil
+}
+
+// list is one page of what fits the query, for API and pages.
+func (s *Service) list(ctx context.Context, query redisquote.Query) (list, error) {
 	page := list{Data: []listed{}}
 	for range maxScans {
 		query.Limit -= len(page.Data)
-		entries, err := s.reader.List(c.Context(), query)
+		entries, err := s.reader.List(ctx, query)
 		query.Limit += len(page.Data)
 		if err != nil {
-			return unavailable(err)
+			return list{}, unavailable(err)
 		}
 		asked := query.Limit - len(page.Data)
 		for _, e := range entries {
 			query.Before = redisquote.Cursor{Created: e.Created, ID: e.ID}
-			item, err := s.listed(c.Context(), query, e)
+			item, err := s.listed(ctx, query, e)
 			if err != nil {
-				return err
+				return list{}, err
 			}
 			if item != nil {
 				page.Data = append(page.Data, *item)
@@ -87,8 +97,7 @@ func (s *Service) listQuotes(w http.ResponseWriter, c *call) error {
 			break
 		}
 	}
-	writeJSON(w, http.StatusOK, mediaJSON, page)
-	return nil
+	return page, nil
 }
 
 // listed reads one quote of the index; nil when it does not fit the query, since

@@ -35,21 +35,39 @@ func (s *Service) publishQuote(w http.ResponseWriter, c *call) error {
 	if err := c.noBody(); err != nil {
 		return err
 	}
-	token, err := s.randomText()
+	published, payee, err := s.publish(c, func(version int) error { return c.precondition(version, optional) }, key)
 	if err != nil {
 		return err
+	}
+	if c.result == "unchanged" {
+		w.Header().Set("Idempotent-Replayed", "true")
+	}
+	writeJSON(w, http.StatusOK, mediaJSON, publication{
+		ID: c.quoteID, Status: string(quote.LifecyclePublished), Revision: published.Revision, URL: s.pageURL(published.URLToken),
+		Amount: published.Amount, Currency: published.Currency, PublishedAt: published.PublishedAt, ExpiresAt: published.ExpiresAt,
+		Warnings: s.cfg.Policy.Lint(published.Document, payee).Warnings,
+	})
+	return nil
+}
+
+// publish decides on a publication of c.quoteID, for API and pages, and says who
+// is paid. Seen says whether the caller has seen a version of the document.
+func (s *Service) publish(c *call, seen func(version int) error, key string) (event.Published, quote.Payee, error) {
+	var published event.Published
+	token, err := s.randomText()
+	if err != nil {
+		return published, quote.Payee{}, err
 	}
 	owner, err := s.loadSeller(c.Context(), c.token.Seller)
 	if err != nil {
-		return err
+		return published, quote.Payee{}, err
 	}
 	payee := owner.Payee(s.cfg.Account)
-	var published event.Published
 	_, err = s.command(c, "published", c.quoteID, func(a *quote.Aggregate) (*entry, error) {
 		if !a.Exists() {
 			return nil, quote.ErrNotFound
 		}
-		if err := c.precondition(a.Version, optional); err != nil {
+		if err := seen(a.Version); err != nil {
 			return nil, err
 		}
 		var fresh bool
@@ -66,18 +84,7 @@ func (s *Service) publishQuote(w http.ResponseWriter, c *call) error {
 		}
 		return &entry{event.NamePublished, strconv.Itoa(published.Revision), published, published.PublishedAt}, nil
 	})
-	if err != nil {
-		return err
-	}
-	if c.result == "unchanged" {
-		w.Header().Set("Idempotent-Replayed", "true")
-	}
-	writeJSON(w, http.StatusOK, mediaJSON, publication{
-		ID: c.quoteID, Status: string(quote.LifecyclePublished), Revision: published.Revision, URL: s.pageURL(published.URLToken),
-		Amount: published.Amount, Currency: published.Currency, PublishedAt: published.PublishedAt, ExpiresAt: published.ExpiresAt,
-		Warnings: s.cfg.Policy.Lint(published.Document, payee).Warnings,
-	})
-	return nil
+	return published, payee, err
 }
 
 // pageURL is the address of a revision's page.

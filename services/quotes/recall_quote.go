@@ -9,8 +9,8 @@ import (
 	"quittance.internal/libs/domain/quote"
 )
 
-// recall is the answer to a recall.
-type recall struct {
+// recallAnswer is the answer to a recall.
+type recallAnswer struct {
 	ID         string    `json:"id"`
 	Status     string    `json:"status"`
 	Revision   int       `json:"revision"`
@@ -28,8 +28,23 @@ func (s *Service) recallQuote(w http.ResponseWriter, c *call) error {
 	if err := c.noBody(); err != nil {
 		return err
 	}
+	recalled, err := s.recall(c, key)
+	if err != nil {
+		return err
+	}
+	if c.result == "unchanged" {
+		w.Header().Set("Idempotent-Replayed", "true")
+	}
+	writeJSON(w, http.StatusOK, mediaJSON, recallAnswer{
+		ID: c.quoteID, Status: string(quote.LifecycleRecalled), Revision: recalled.Revision, RecalledAt: recalled.RecalledAt,
+	})
+	return nil
+}
+
+// recall decides on a recall of c.quoteID, for API and pages.
+func (s *Service) recall(c *call, key string) (event.Recalled, error) {
 	var recalled event.Recalled
-	_, err = s.command(c, "recalled", c.quoteID, func(a *quote.Aggregate) (*entry, error) {
+	_, err := s.command(c, "recalled", c.quoteID, func(a *quote.Aggregate) (*entry, error) {
 		var fresh bool
 		var err error
 		recalled, fresh, err = a.Recall(requestKey("recall", key), s.cfg.Now())
@@ -44,14 +59,5 @@ func (s *Service) recallQuote(w http.ResponseWriter, c *call) error {
 		}
 		return &entry{event.NameRecalled, strconv.Itoa(recalled.Revision), recalled, recalled.RecalledAt}, nil
 	})
-	if err != nil {
-		return err
-	}
-	if c.result == "unchanged" {
-		w.Header().Set("Idempotent-Replayed", "true")
-	}
-	writeJSON(w, http.StatusOK, mediaJSON, recall{
-		ID: c.quoteID, Status: string(quote.LifecycleRecalled), Revision: recalled.Revision, RecalledAt: recalled.RecalledAt,
-	})
-	return nil
+	return recalled, err
 }
