@@ -79,7 +79,7 @@ drift: ## fail where a go.mod or go.sum is not what `make tidy` makes
 fences: ## servers meant for development must be in no service's binary
 	@mkdir -p $(BIN)
 	@for s in ingress payments notifier quotes operator; do \
-		bad=$$(go list -deps ./services/$$s/cmd/... | grep -E 'nats-server|miniredis|go-smtp' || true); \
+		bad=$$(go list -deps ./services/$$s/cmd/... | grep -E 'nats-server|miniredis|go-smtp|services/sandbox|chromedp' || true); \
 		if [ -n "$$bad" ]; then echo "services/$$s links $$bad" >&2; exit 1; fi; done
 	@deps=$$(go list -deps ./services/ingress/cmd/ingress | grep -E 'stripe-go|go-redis|go-mail|cobra' || true); \
 		if [ -n "$$deps" ]; then echo "ingress must stay thin, it links $$deps" >&2; exit 1; fi

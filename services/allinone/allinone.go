@@ -1,5 +1,6 @@
 // Package allinone runs the whole product in one process: ingress, payments, notifier and quotes on embedded servers
-// (nats-server as a library, a Redis in memory, a mail catcher), so that a clone and one command show everything.
+// (nats-server as a library, a Redis in memory, a mail catcher, the sandbox in Stripe's place), so that a clone and one
+// command show everything.
 //
 // It is the development system and the demonstration, and nothing else: it refuses live mode on its embedded servers. The
 // services are the very ones of a deployment, started with New and Run and told addresses; none of them knows where it
@@ -26,6 +27,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quittance.internal/services/allinone/mailbox"
+	"quittance.internal/services/sandbox"
 )
 
 // readyTimeout is how long the services may take until they can work; payments folds the whole log meanwhile.
@@ -44,6 +46,7 @@ type Service struct {
 	nats     *server.Server
 	redis    *miniredis.Miniredis
 	mail     *mailbox.Service
+	sandbox  *sandbox.Service
 	services []part
 }
 
@@ -99,12 +102,17 @@ func (s *Service) startServers(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if !c.SMTP.IsZero() {
-		return nil
+	if c.SMTP.IsZero() {
+		s.mail, err = mailbox.New(ctx, mailbox.Config{
+			SMTPAddr: c.addrs.get(addrSMTP), HTTPAddr: c.addrs.get(addrMailbox), Dir: s.dir.file("mail"), Now: c.Now,
+		}, s.log.Named("mailbox"))
+		if err != nil {
+			return err
+		}
 	}
-	s.mail, err = mailbox.New(ctx, mailbox.Config{
-		SMTPAddr: c.addrs.get(addrSMTP), HTTPAddr: c.addrs.get(addrMailbox), Dir: s.dir.file("mail"), Now: c.Now,
-	}, s.log.Named("mailbox"))
+	if c.Stripe.IsZero() {
+		s.sandbox, err = startSandbox(ctx, c, s.kept, s.log.Named("sandbox"))
+	}
 	return err
 }
 
@@ -179,6 +187,9 @@ func (s *Service) runServers(ctx context.Context, cancel context.CancelFunc) *er
 	if s.mail != nil {
 		watch("mailbox", s.mail.Run)
 	}
+	if s.sandbox != nil {
+		watch("sandbox", s.sandbox.Run)
+	}
 	if s.redis != nil {
 		watch("redis", func(ctx context.Context) error { age(ctx, s.redis); return nil })
 	}
@@ -193,7 +204,15 @@ func (s *Service) present(ctx context.Context, stop context.CancelFunc) error {
 	if err := s.waitReady(ctx); err != nil {
 		return unlessEnded(ctx, err)
 	}
-	t := newTour(s)
+	var opening sample
+	if s.hasSample() {
+		var err error
+		if opening, err = s.openSample(ctx, s.cfg.Demo != DemoOff); err != nil {
+			// A policy of one's own may refuse it; the system works all the same.
+			s.log.Warn("sample quote not published", zap.Error(err))
+		}
+	}
+	t := newTour(s, opening)
 	if s.cfg.Demo == DemoOff {
 		return t.print(s.cfg.Out)
 	}
@@ -220,7 +239,11 @@ func unlessEnded(ctx context.Context, err error) error {
 func (s *Service) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	for _, name := range []string{addrQuotesAdmin, addrPayments, addrNotifier, addrIngressAdmin} {
+	probed := []string{addrQuotesAdmin, addrPayments, addrNotifier, addrIngressAdmin}
+	if s.sandbox != nil {
+		probed = append(probed, addrSandbox)
+	}
+	for _, name := range probed {
 		if err := pollReady(ctx, s.cfg.url(name)+"/readyz"); err != nil {
 			return fmt.Errorf("wait for %s: %w", name, err)
 		}
@@ -271,6 +294,9 @@ func (s *Service) abandon(ctx context.Context) error {
 	}
 	if s.mail != nil {
 		err = errors.Join(err, s.mail.Close())
+	}
+	if s.sandbox != nil {
+		err = errors.Join(err, s.sandbox.Run(ended))
 	}
 	return errors.Join(err, s.stopServers())
 }

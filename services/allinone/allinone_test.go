@@ -31,7 +31,7 @@ import (
 // addressVariables are all that move an address.
 var addressVariables = []string{
 	"NATS_ADDR", "NATS_MONITOR_ADDR", "REDIS_ADDR", "MAILBOX_SMTP_ADDR", "MAILBOX_ADDR", "INGRESS_ADDR", "INGRESS_ADMIN_ADDR",
-	"PAYMENTS_ADDR", "NOTIFIER_ADDR", "QUOTES_ADDR", "QUOTES_ADMIN_ADDR",
+	"PAYMENTS_ADDR", "NOTIFIER_ADDR", "QUOTES_ADDR", "QUOTES_ADMIN_ADDR", "SANDBOX_ADDR",
 }
 
 // settings are the environment of a system of the test's own: any free port, a folder of its own, and what set says.
@@ -62,6 +62,7 @@ func config(t *testing.T, values map[string]string) allinone.Config {
 type system struct {
 	*allinone.Service
 	t    *testing.T
+	out  *screen
 	stop func() error
 }
 
@@ -91,7 +92,7 @@ func startWith(t *testing.T, cfg allinone.Config, log *zap.Logger) system {
 		}
 	})
 	eventually(t, "the tour is printed", func() bool { return strings.Contains(out.String(), "Ctrl-C stops it") })
-	return system{Service: s, t: t, stop: stop}
+	return system{Service: s, t: t, out: out, stop: stop}
 }
 
 // screen is a buffer that two goroutines share.
@@ -268,7 +269,7 @@ func TestDemonstrationFailsWhenACommandDoes(t *testing.T) {
 	if err != nil {
 		t.Fatalf("New: %v", err)
 	}
-	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "stop 2") {
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "stop 1") {
 		t.Errorf("Run = %v, want the stop that failed", err)
 	}
 }
@@ -344,7 +345,7 @@ func TestWhatIsKeptIsForItsOwnerAlone(t *testing.T) {
 		}
 	}
 	env := s.clientEnv()
-	for _, name := range []string{"NATS_URL", "NATS_MONITOR_URL", "REDIS_URL", "QUOTES_URL", "INGRESS_URL", "MAILBOX_URL", "API_TOKEN", "STRIPE_WEBHOOK_SECRETS"} {
+	for _, name := range []string{"NATS_URL", "NATS_MONITOR_URL", "REDIS_URL", "QUOTES_URL", "INGRESS_URL", "MAILBOX_URL", "SANDBOX_URL", "API_TOKEN", "STRIPE_WEBHOOK_SECRETS"} {
 		if env[name] == "" {
 			t.Errorf("client.env lacks %s", name)
 		}
@@ -360,8 +361,8 @@ func TestWhatIsKeptIsForItsOwnerAlone(t *testing.T) {
 // The embedded servers are for development: money needs servers that keep what they are given.
 func TestLiveModeRefusesEmbeddedServers(t *testing.T) {
 	_, err := allinone.ConfigFromEnv(lookup(map[string]string{"MODE": "live", "SMTP_URL": "smtp://mail.example:25"}))
-	if err == nil || !strings.Contains(err.Error(), "embedded NATS, Redis are for development: set NATS_URL, REDIS_URL") {
-		t.Errorf("ConfigFromEnv = %v, want a refusal that names NATS_URL and REDIS_URL", err)
+	if err == nil || !strings.Contains(err.Error(), "embedded NATS, Redis, Stripe sandbox are for development: set NATS_URL, REDIS_URL, STRIPE_API_KEY") {
+		t.Errorf("ConfigFromEnv = %v, want a refusal that names NATS_URL, REDIS_URL and STRIPE_API_KEY", err)
 	}
 }
 
@@ -428,6 +429,7 @@ func TestExternalServersReplaceTheEmbeddedOnes(t *testing.T) {
 	want := map[string]string{
 		"NATS_URL": nats.URL, "NATS_MONITOR_URL": nats.MonitorURL, "REDIS_URL": redis.URL, "API_TOKEN": "token2",
 		"STRIPE_WEBHOOK_SECRETS": "mine=whsec_of_my_own", "QUOTES_URL": s.URL("QUOTES_ADDR"), "INGRESS_URL": s.URL("INGRESS_ADDR"),
+		"SANDBOX_URL": s.URL("SANDBOX_ADDR"),
 	}
 	if diff := cmp.Diff(want, s.clientEnv()); diff != "" {
 		t.Errorf("client.env (-want +got):\n%s", diff)

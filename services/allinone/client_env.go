@@ -21,8 +21,9 @@ func (c Config) clientEnv(kept keptSecrets) []byte {
 		{"QUOTES_URL", c.url(addrQuotes)},
 		{"INGRESS_URL", c.url(addrIngress)},
 		{"MAILBOX_URL", c.url(addrMailbox)},
+		{"SANDBOX_URL", c.url(addrSandbox)},
 		{"API_TOKEN", c.apiToken(kept)},
-		{"STRIPE_WEBHOOK_SECRETS", orReveal(c.WebhookSecrets, kept.webhookSecrets())},
+		{"STRIPE_WEBHOOK_SECRETS", orReveal(c.WebhookSecrets, kept.webhookSecret())},
 	}
 	var b strings.Builder
 	b.WriteString("# Written by allinone at each start. quotectl reads it; a shell does with:  . ./client.env\n" +

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"time"
 
@@ -34,6 +35,7 @@ const (
 	addrNotifier     = "NOTIFIER_ADDR"
 	addrQuotes       = "QUOTES_ADDR"
 	addrQuotesAdmin  = "QUOTES_ADMIN_ADDR"
+	addrSandbox      = "SANDBOX_ADDR"
 )
 
 // defaultDataDir is where quotectl looks too.
@@ -47,6 +49,8 @@ type Config struct {
 	Mode string
 	// NATS, Redis and SMTP are the external servers' addresses; a zero one means the embedded server.
 	NATS, Redis, SMTP env.Secret
+	// Stripe is the key of a real Stripe account; a zero one means the embedded sandbox.
+	Stripe env.Secret
 	// NATSMonitor is the external NATS server's monitoring address.
 	NATSMonitor string
 	// WebhookSecrets and APITokens are what ingress and quotes accept; zero ones are made at the first start and kept.
@@ -80,6 +84,7 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 		NATS:           r.Secret("NATS_URL"),
 		Redis:          r.Secret("REDIS_URL"),
 		SMTP:           r.Secret("SMTP_URL"),
+		Stripe:         r.Secret("STRIPE_API_KEY"),
 		NATSMonitor:    r.String("NATS_MONITOR_URL", ""),
 		WebhookSecrets: r.Secret("STRIPE_WEBHOOK_SECRETS"),
 		APITokens:      r.Secret("API_TOKENS"),
@@ -97,6 +102,9 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 		r.Fault("MODE", "live needs servers that keep what they are given, and the embedded %s are for development: set %s",
 			strings.Join(embedded, ", "), strings.Join(c.missing(), ", "))
 	}
+	if base := r.String("STRIPE_API_BASE", ""); base != "" && c.Stripe.IsZero() {
+		r.Fault("STRIPE_API_BASE", "goes with STRIPE_API_KEY, the key to use there; without a key the embedded sandbox stands in for Stripe")
+	}
 	return c, r.Err()
 }
 
@@ -113,6 +121,9 @@ func (c *Config) readAddresses(r *env.Reader) {
 		add(addrSMTP, "127.0.0.1:1025")
 		add(addrMailbox, "127.0.0.1:8025")
 	}
+	if c.Stripe.IsZero() {
+		add(addrSandbox, "127.0.0.1:8083")
+	}
 	add(addrIngress, "127.0.0.1:8080")
 	add(addrIngressAdmin, "127.0.0.1:9100")
 	add(addrPayments, "127.0.0.1:9101")
@@ -121,14 +132,26 @@ func (c *Config) readAddresses(r *env.Reader) {
 	add(addrQuotesAdmin, "127.0.0.1:9103")
 }
 
+// bundled is a server that the runner brings itself where its variable says nothing.
+type bundled struct {
+	given          env.Secret
+	name, variable string
+}
+
+func (c Config) bundle() []bundled {
+	return []bundled{
+		{c.NATS, "NATS", "NATS_URL"},
+		{c.Redis, "Redis", "REDIS_URL"},
+		{c.SMTP, "mail catcher", "SMTP_URL"},
+		{c.Stripe, "Stripe sandbox", "STRIPE_API_KEY"},
+	}
+}
+
 // embedded names the servers that the runner brings itself.
 func (c Config) embedded() []string {
 	var names []string
-	for _, s := range []struct {
-		url  env.Secret
-		name string
-	}{{c.NATS, "NATS"}, {c.Redis, "Redis"}, {c.SMTP, "mail catcher"}} {
-		if s.url.IsZero() {
+	for _, s := range c.bundle() {
+		if s.given.IsZero() {
 			names = append(names, s.name)
 		}
 	}
@@ -138,12 +161,9 @@ func (c Config) embedded() []string {
 // missing names the variables that would replace the embedded servers.
 func (c Config) missing() []string {
 	var names []string
-	for _, s := range []struct {
-		url  env.Secret
-		name string
-	}{{c.NATS, "NATS_URL"}, {c.Redis, "REDIS_URL"}, {c.SMTP, "SMTP_URL"}} {
-		if s.url.IsZero() {
-			names = append(names, s.name)
+	for _, s := range c.bundle() {
+		if s.given.IsZero() {
+			names = append(names, s.variable)
 		}
 	}
 	return names
@@ -172,7 +192,10 @@ func (c Config) serviceLookup(service string, kept keptSecrets) env.Lookup {
 		decided["SMTP_URL"] = "smtp://" + c.addrs.get(addrSMTP)
 	}
 	if c.WebhookSecrets.IsZero() {
-		decided["STRIPE_WEBHOOK_SECRETS"] = kept.webhookSecrets()
+		decided["STRIPE_WEBHOOK_SECRETS"] = c.webhookSecrets(kept)
+	}
+	if c.Stripe.IsZero() && (service == "quotes" || service == "sandbox") {
+		maps.Copy(decided, c.sandboxSettings(kept))
 	}
 	if c.APITokens.IsZero() {
 		decided["API_TOKENS"] = kept.apiTokens()

@@ -20,10 +20,14 @@ type keptSecrets struct {
 	APIToken      string            `json:"api_token"`
 	Redis         string            `json:"redis_password"`
 	NATS          map[string]string `json:"nats_passwords"`
+	// The sandbox's: the key that it accepts, and the secrets of its two webhook endpoints.
+	SandboxKey     string `json:"sandbox_key"`
+	SandboxSecret  string `json:"sandbox_webhook_secret"`
+	SandboxConnect string `json:"sandbox_connect_webhook_secret"`
 }
 
-func (k keptSecrets) webhookSecrets() string { return "local=" + k.WebhookSecret }
-func (k keptSecrets) apiTokens() string      { return "local:admin:" + k.APIToken }
+func (k keptSecrets) webhookSecret() string { return "local=" + k.WebhookSecret }
+func (k keptSecrets) apiTokens() string     { return "local:admin:" + k.APIToken }
 
 // dataDir is the folder that survives a restart, held by this process alone.
 type dataDir struct {
@@ -101,6 +105,9 @@ func (d *dataDir) secrets(random func() string) (keptSecrets, error) {
 	k.WebhookSecret = fill(k.WebhookSecret, "whsec_")
 	k.APIToken = fill(k.APIToken, "qt_")
 	k.Redis = fill(k.Redis, "")
+	k.SandboxKey = fill(k.SandboxKey, "sk_test_")
+	k.SandboxSecret = fill(k.SandboxSecret, "whsec_")
+	k.SandboxConnect = fill(k.SandboxConnect, "whsec_")
 	if k.NATS == nil {
 		k.NATS = map[string]string{}
 	}

@@ -30,17 +30,25 @@ func (t *tour) take(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	first := 1
+	if t.s.sandbox != nil && t.sample.payable() {
+		if err := t.paySample(ctx, w, before); err != nil {
+			return fmt.Errorf("stop 1, pay the sample quote: %w", err)
+		}
+		before++
+		first++
+	}
 	var quote, said string
 	for i, s := range t.stops {
-		fmt.Fprintf(w, "\n%d. %s\n", i+1, s.title)
+		fmt.Fprintf(w, "\n%d. %s\n", i+first, s.title)
 		if said, err = t.run(ctx, w, quote, s.commands); err != nil {
-			return fmt.Errorf("stop %d: %w", i+1, err)
+			return fmt.Errorf("stop %d: %w", i+first, err)
 		}
 		if i > 0 {
 			continue
 		}
 		if quote = publishedQuote(said); quote == "" {
-			return errors.New("stop 1: no quote was published")
+			return fmt.Errorf("stop %d: no quote was published", first)
 		}
 	}
 	if err := t.check(ctx, quote, said, before); err != nil {
@@ -49,6 +57,46 @@ func (t *tour) take(ctx context.Context, w io.Writer) error {
 	fmt.Fprintf(w, "\nAll of it came out: the card says Paid, exactly one mail, and the log explains it. The demonstration took %s.\n",
 		rounded(t.s.cfg.Now().Sub(began)))
 	return nil
+}
+
+// paySample goes through Check out as the customer does and waits for the card and the mail.
+func (t *tour) paySample(ctx context.Context, w io.Writer, before int) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	pay := t.payStop()
+	fmt.Fprintf(w, "\n1. %s\n", pay.title)
+	said, err := t.run(ctx, w, t.sample.ID, pay.commands)
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(said, "back to "+t.sample.Page) {
+		return errors.New("the pay page did not lead back to the quote's page")
+	}
+	if !strings.Contains(said, "Paid: ") {
+		return errors.New("the card does not say Paid")
+	}
+	if t.s.mail == nil {
+		return nil
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		now, err := t.mails(ctx)
+		if err != nil {
+			return err
+		}
+		if now > before+1 {
+			return fmt.Errorf("%d mails were sent, want exactly one", now-before)
+		}
+		if now == before+1 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the mail: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
 }
 
 func rounded(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }

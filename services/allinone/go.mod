@@ -11,6 +11,7 @@ replace (
 	quittance.internal/services/operator => ../../services/operator
 	quittance.internal/services/payments => ../../services/payments
 	quittance.internal/services/quotes => ../../services/quotes
+	quittance.internal/services/sandbox => ../../services/sandbox
 )
 
 require (
@@ -34,6 +35,7 @@ require (
 	quittance.internal/services/operator v0.0.0-00010101000000-000000000000
 	quittance.internal/services/payments v0.0.0-00010101000000-000000000000
 	quittance.internal/services/quotes v0.0.0-00010101000000-000000000000
+	quittance.internal/services/sandbox v0.0.0-00010101000000-000000000000
 )
 
 require (

@@ -14,26 +14,19 @@ type stop struct {
 
 // tour shows the main job of the product: a quote is paid, its card says so, its owner gets one mail, and the log tells why.
 type tour struct {
-	s     *Service
-	stops []stop
+	s *Service
+	// sample is the quote that it opens with; the zero one where there is none.
+	sample sample
+	stops  []stop
 }
 
-// sampleQuote is a quote as a seller's system would send it: a one-time line, an owner, a contact.
-const sampleQuote = `{
-  "title": "Website redesign", "deal": {"id": "deal_42", "name": "Acme website"}, "currency": "eur",
-  "line_items": [{"name": "Design", "quantity": 1, "unit_amount": 120000}, {"name": "Hosting, one year", "quantity": 12, "unit_amount": 2500}],
-  "owner": {"name": "Ada Owner", "email": "ada@seller.example", "time_zone": "Europe/Warsaw"},
-  "contact": {"email": "pat@acme.example", "first_name": "Pat", "last_name": "Customer", "company": "Acme"},
-  "payment": {"stripe": true, "three_d_secure": true}
-}`
-
-func newTour(s *Service) *tour {
+func newTour(s *Service, opening sample) *tour {
 	ctl := s.cfg.Quotectl
 	look := []string{ctl + ` quotes card "$Q"`}
 	if s.mail != nil {
 		look = append(look, `curl -s "$MAILBOX_URL/view/latest.txt"`)
 	}
-	return &tour{s: s, stops: []stop{
+	return &tour{s: s, sample: opening, stops: []stop{
 		{"A seller's system makes a quote and publishes it.", []string{
 			s.readSettings(),
 			`Q=$(curl -s "$QUOTES_URL/v1/quotes" -H "Authorization: Bearer $API_TOKEN" --json '` + sampleQuote + `' | grep -o 'q_[A-Za-z0-9]*' | head -n 1)`,
@@ -50,7 +43,8 @@ func newTour(s *Service) *tour {
 func (t *tour) print(w io.Writer) error {
 	var b strings.Builder
 	t.introduce(&b)
-	b.WriteString("\nThe main job in three pastes, from this folder in another terminal:\n")
+	t.open(&b)
+	b.WriteString("\nThe same in three pastes, from this folder in another terminal:\n")
 	for i, s := range t.stops {
 		fmt.Fprintf(&b, "\n%d. %s\n\n", i+1, s.title)
 		for _, c := range s.commands {
@@ -65,6 +59,43 @@ func (t *tour) print(w io.Writer) error {
 	return nil
 }
 
+// open tells how the sample quote is paid, in a browser.
+func (t *tour) open(b *strings.Builder) {
+	if t.sample.Page == "" {
+		return
+	}
+	if !t.sample.payable() {
+		fmt.Fprintf(b, "\nThe sample quote (%s) is %s already; the commands below make another one.\n", t.sample.Page, t.sample.Status)
+		return
+	}
+	fmt.Fprintf(b, "\nA sample quote is published. In a browser:\n\n")
+	steps := []string{
+		"Open it as its customer:  " + t.sample.Page,
+		"Press Check out: Stripe's page opens in a new window; pay there with the card 4242 4242 4242 4242.",
+		"Watch the quote's page turn to Paid.",
+	}
+	if t.s.sandbox != nil {
+		steps[1] = "Press Check out: the sandbox's pay page opens, which stands in for Stripe's; press Pay by card."
+	}
+	if t.s.mail != nil {
+		steps = append(steps, "Read the one mail that its owner got:  "+t.s.cfg.url(addrMailbox))
+	}
+	for i, text := range steps {
+		fmt.Fprintf(b, "   %d. %s\n", i+1, text)
+	}
+}
+
+// payStop is the same without a browser: what Check out answers, and the form of the sandbox's pay page.
+func (t *tour) payStop() stop {
+	return stop{"The customer of the sample quote presses Check out and pays on the sandbox's page, which stands in for Stripe's.", []string{
+		"PAGE=" + shellQuoted(t.sample.Page),
+		`PAY=$(curl -sS -o /dev/null -w '%{redirect_url}' -X POST "$PAGE/checkout"); echo "Check out leads to $PAY"`,
+		`curl -sS -o /dev/null -w 'paid, and back to %{redirect_url}\n' "$PAY" -d action=pay -d email=jan@nowak.example`,
+		`until curl -sS "$QUOTES_URL/v1/quotes/$Q/card" -H "Authorization: Bearer $API_TOKEN" | grep -q Paid; do sleep 0.2; done`,
+		t.s.cfg.Quotectl + ` quotes card "$Q"`,
+	}}
+}
+
 // introduce says what runs where.
 func (t *tour) introduce(b *strings.Builder) {
 	c := t.s.cfg
@@ -75,6 +106,9 @@ func (t *tour) introduce(b *strings.Builder) {
 	}
 	if t.s.mail != nil {
 		lines = append(lines, [2]string{"mail", c.url(addrMailbox) + "  (every mail ends here)"})
+	}
+	if t.s.sandbox != nil {
+		lines = append(lines, [2]string{"sandbox", c.url(addrSandbox) + "  (stands in for Stripe)"})
 	}
 	if c.WebhookSecrets.IsZero() {
 		lines = append(lines, [2]string{"webhook secret", t.s.kept.WebhookSecret})

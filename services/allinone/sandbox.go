@@ -1,0 +1,54 @@
+package allinone
+
+import (
+	"context"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/platform/env"
+	"quittance.internal/services/sandbox"
+)
+
+// startSandbox starts the stand-in for Stripe, with ingress as its two webhook endpoints: one for the deployment's own account and
+// one for connected accounts, each with a secret of its own as at Stripe.
+func startSandbox(ctx context.Context, c Config, kept keptSecrets, log *zap.Logger) (*sandbox.Service, error) {
+	cfg, err := sandbox.ConfigFromEnv(c.serviceLookup("sandbox", kept))
+	if err != nil {
+		return nil, err
+	}
+	own, connected := env.NewSecret(kept.SandboxSecret), env.NewSecret(kept.SandboxConnect)
+	if !c.WebhookSecrets.IsZero() { // ingress accepts those that were given, and no others
+		own = firstSecret(c.WebhookSecrets)
+		connected = own
+	}
+	target := c.url(addrIngress) + "/webhooks/stripe"
+	cfg.Webhooks = []sandbox.Webhook{{URL: target, Secret: own}, {URL: target, Secret: connected, Connect: true}}
+	return sandbox.New(ctx, cfg, log)
+}
+
+// sandboxSettings are what quotes and the sandbox agree on.
+func (c Config) sandboxSettings(kept keptSecrets) map[string]string {
+	return map[string]string{
+		"STRIPE_API_KEY": kept.SandboxKey, "STRIPE_API_KEY_FILE": "",
+		"STRIPE_API_BASE":  c.url(addrSandbox),
+		"STRIPE_CLIENT_ID": sandbox.DefaultClientID,
+	}
+}
+
+// webhookSecrets are what ingress accepts: the secret of simulated and of fetched events first, which quotes and quotectl use, then
+// those of the sandbox's endpoints.
+func (c Config) webhookSecrets(kept keptSecrets) string {
+	secrets := kept.webhookSecret()
+	if c.Stripe.IsZero() {
+		secrets += ",sandbox=" + kept.SandboxSecret + ",sandbox-connect=" + kept.SandboxConnect
+	}
+	return secrets
+}
+
+// firstSecret is the first of name=whsec_…,name2=whsec_….
+func firstSecret(list env.Secret) env.Secret {
+	first, _, _ := strings.Cut(list.Reveal(), ",")
+	_, secret, _ := strings.Cut(first, "=")
+	return env.NewSecret(strings.TrimSpace(secret))
+}
