@@ -4,9 +4,11 @@ import (
 	"time"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/logging"
 	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/policyfile"
 	"quittance.internal/libs/platform/redisquote"
 )
 
@@ -22,7 +24,10 @@ type Config struct {
 	Batch int
 	// ParkedFor is how long a change may wait for the object that links it to a quote. Default 72 h.
 	ParkedFor time.Duration
-	LogLevel  string
+	// Policy says in which currencies nothing is paid: events in one are set
+	// aside. Nil means quote.DefaultPolicy.
+	Policy   *quote.Policy
+	LogLevel string
 	// Version names this build in the outcomes it records.
 	Version string
 	// Now is the clock.
@@ -39,6 +44,7 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 		Mode:      r.Enum("MODE", event.ModeTest, event.ModeTest, event.ModeLive),
 		Batch:     r.Int("PAYMENTS_BATCH", 1024, 1, 4096),
 		ParkedFor: r.Duration("PARKED_FOR", 72*time.Hour),
+		Policy:    policyfile.FromEnv(r),
 		LogLevel:  r.Enum("LOG_LEVEL", "info", logging.Levels...),
 		Version:   Version(),
 		Now:       time.Now, //nolint:forbidigo // the one place where the clock is given

@@ -34,6 +34,8 @@ type rig struct {
 	read  *redisquote.Reader
 	logs  *observer.ObservedLogs
 	now   func() time.Time
+	// policy is nil for the built-in one.
+	policy *quote.Policy
 }
 
 // newRig starts the servers; run starts a worker.
@@ -48,7 +50,7 @@ func newRig(t *testing.T) *rig {
 func (r *rig) config() payments.Config {
 	return payments.Config{
 		NATS: r.nats.Config("payments"), Redis: r.redis.Config(), Addr: "127.0.0.1:0", Mode: event.ModeTest, Batch: 64,
-		ParkedFor: 72 * time.Hour, LogLevel: "info", Version: "test", Now: r.now,
+		ParkedFor: 72 * time.Hour, LogLevel: "info", Version: "test", Now: r.now, Policy: r.policy,
 	}
 }
 

@@ -60,8 +60,18 @@ func (b *batch) decodeOne(it *item) {
 	switch {
 	case change.Claim != stripeevent.Claim{}:
 		it.targets = []target{{subject.Account, change.Claim.Quote}}
+		b.checkCurrency(it)
 	case change.Ignored != "":
 		it.decide(outcomeIgnored, change.Ignored)
+	}
+}
+
+// checkCurrency sets an event of ours aside that is in a currency in which nothing can be paid (R52): no checkout of ours
+// made it, and somebody has to look at the money. With another policy a replay takes it.
+func (b *batch) checkCurrency(it *item) {
+	if why, excluded := b.w.cfg.Policy.ExcludedCurrency(it.change.Currency); excluded {
+		it.out.Account, it.out.Quote = it.targets[0].account, it.targets[0].quote
+		it.decide(outcomeDead, "payment in a currency that cannot be paid by Stripe ("+why.Rule+"): "+why.Detail)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/platform/httpserve"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
@@ -37,6 +38,9 @@ func New(ctx context.Context, cfg Config, log *zap.Logger) (*Service, error) {
 }
 
 func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err error) {
+	if cfg.Policy == nil {
+		cfg.Policy = quote.DefaultPolicy()
+	}
 	if s.nc, err = natsstream.Connect(ctx, cfg.NATS, log); err != nil {
 		return err
 	}

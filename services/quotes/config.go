@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"io"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/logging"
 	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/policyfile"
 	"quittance.internal/libs/platform/redisquote"
 	"quittance.internal/libs/platform/stripegate"
 )
@@ -87,11 +87,7 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
 		r.Fault("PUBLIC_URL", "%q is not an address such as https://quotes.example.com", c.PublicURL)
 	}
-	if path := r.String("POLICY_FILE", ""); path != "" {
-		if c.Policy, err = readPolicy(path); err != nil {
-			r.Fault("POLICY_FILE", "%w", err)
-		}
-	}
+	c.Policy = policyfile.FromEnv(r)
 	return c, r.Err()
 }
 
@@ -103,14 +99,6 @@ func firstSecret(r *env.Reader) env.Secret {
 		r.Fault("STRIPE_WEBHOOK_SECRETS", "is required with INGRESS_URL: name=whsec_…")
 	}
 	return env.NewSecret(secret)
-}
-
-func readPolicy(path string) (*quote.Policy, error) {
-	b, err := os.ReadFile(path) //nolint:gosec // the operator names the file in the environment
-	if err != nil {
-		return nil, err
-	}
-	return quote.DecodePolicy(b)
 }
 
 func (c Config) withDefaults() Config {

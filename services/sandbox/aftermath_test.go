@@ -77,7 +77,7 @@ func TestDisputesEndAsTheyDoInStripe(t *testing.T) {
 	}
 }
 
-// R45: ended at the period's end, by hand, and no renewal after it.
+// What R45 rests on: ended at the period's end, by hand, and no renewal after it.
 func TestASubscriptionEndsWithItsPeriodWhenAsked(t *testing.T) {
 	w := start(t, sandbox.Config{})
 	s := w.open(t, recurring())
@@ -102,7 +102,7 @@ func TestASubscriptionEndsWithItsPeriodWhenAsked(t *testing.T) {
 	}
 }
 
-// R22 R23: a one-time payment whose session asks for it has an invoice too, with its metadata.
+// What R22 R23 rests on: a one-time payment whose session asks for it has an invoice too, with its metadata.
 func TestAnInvoiceForAOneTimePayment(t *testing.T) {
 	w := start(t, sandbox.Config{})
 	p := oneTime()

@@ -13,7 +13,7 @@ import (
 	"quittance.internal/services/sandbox"
 )
 
-// R28: by e-mail the list is exact and case-sensitive, several may match; search lags behind.
+// What R28 rests on: by e-mail the list is exact and case-sensitive, several may match; search lags behind.
 func TestCustomersAreFoundAsInStripe(t *testing.T) {
 	w := start(t, sandbox.Config{})
 	w.admin(t, http.MethodPost, "/sandbox/knobs", `{"search_lag":"1m"}`)
@@ -62,7 +62,7 @@ func TestCustomersAreFoundAsInStripe(t *testing.T) {
 	}
 }
 
-// R25: a coupon can be renamed and deleted, not changed; both are told.
+// What R25 rests on: a coupon can be renamed and deleted, not changed; both are told.
 func TestCouponsKeepTheirAmount(t *testing.T) {
 	w := start(t, sandbox.Config{})
 	p := &stripe.CouponParams{ID: stripe.String("q_1042-1"), AmountOff: stripe.Int64(500), Currency: stripe.String("pln"), Duration: stripe.String("once"), Metadata: metadata}
@@ -199,7 +199,7 @@ func TestRefundsCannotExceedTheCharge(t *testing.T) {
 	}
 }
 
-// R53: the total is the exact sum of the lines minus the coupon, and so are the lines' parts.
+// What R53 rests on: the total is the exact sum of the lines minus the coupon, and so are the lines' parts.
 func TestAmountsAddUpExactly(t *testing.T) {
 	w := start(t, sandbox.Config{})
 	random := rand.New(rand.NewPCG(7, 7))

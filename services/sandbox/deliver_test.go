@@ -14,7 +14,7 @@ import (
 	"quittance.internal/services/sandbox"
 )
 
-// R55: what the ingress did not take comes again, each time signed anew, until it answers 2xx.
+// What R55 rests on: what the ingress did not take comes again, each time signed anew, until it answers 2xx.
 func TestDeliveriesAreRetriedUntil2xx(t *testing.T) {
 	w, h := start(t, sandbox.Config{}), receiver(t)
 	h.answer = func(n int) int { return map[int]int{1: 503, 2: 302}[n] + 200*min(1, max(0, n-2)) }
@@ -209,7 +209,7 @@ func TestARolledSecretSignsBesideTheNewOne(t *testing.T) {
 	}
 }
 
-// R76: each world tells its own endpoints; a live Connect endpoint also gets test events.
+// What R76 rests on: each world tells its own endpoints; a live Connect endpoint also gets test events.
 func TestEndpointsGetTheEventsOfTheirWorld(t *testing.T) {
 	own, connect, live := receiver(t), receiver(t), receiver(t)
 	cfg := sandbox.Config{Accounts: []sandbox.Account{{ID: seller, Name: "Solar", Country: "PL", Activated: true, Connected: true}}}

@@ -107,7 +107,7 @@ func TestPagesAllowNothingForeign(t *testing.T) {
 	}
 }
 
-// R23 R36 R40: both kinds of lines, and what comes next.
+// What R23 R36 R40 rests on: both kinds of lines, and what comes next.
 func TestPayPageOfASubscriptionTellsTheRenewal(t *testing.T) {
 	w := start(t, sandbox.Config{})
 	s := w.open(t, recurring())
@@ -157,7 +157,7 @@ func TestAFullDiscountNeedsNoPayment(t *testing.T) {
 	}
 }
 
-// R6 R8 R9 R10 R11: sign in, activate, authorize or deny; the code is good once and for five minutes.
+// What R6 R8 R9 R10 R11 rests on: sign in, activate, authorize or deny; the code is good once and for five minutes.
 func TestConnectIsAuthorizedOnStripesPage(t *testing.T) {
 	w := start(t, sandbox.Config{})
 	page := w.url + "/oauth/authorize?" + form("client_id", sandbox.DefaultClientID, "response_type", "code", "scope", "read_write", "state", "s1&2", "redirect_uri", "http://127.0.0.1:8081/connect?x=1")

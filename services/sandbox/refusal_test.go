@@ -169,7 +169,7 @@ func TestOtherRequestsAreRefused(t *testing.T) {
 	}
 }
 
-// R18 R53: amounts that a currency cannot have, and the limits of each.
+// What R18 R53 rests on: amounts that a currency cannot have, and the limits of each.
 func TestAmountsFollowTheCurrency(t *testing.T) {
 	w := start(t, sandbox.Config{})
 	for name, tt := range map[string]struct {

@@ -45,7 +45,7 @@ func TestQuoteOfZeroIsPaidNotRefunded(t *testing.T) {
 	}
 }
 
-// R44: while it is open, a session of zero says no_payment_required too.
+// While it is open, a session of zero says no_payment_required too.
 func TestOpenSessionOfZeroIsNotPaid(t *testing.T) {
 	r := revision(1)
 	r.Amount.Amount = 0

@@ -40,7 +40,7 @@ func TestEventIsReadAroundTheObject(t *testing.T) {
 	c.Facts = quote.Facts{}
 	want := stripeevent.Change{
 		EventID: "evt_1QuittanceEvent00000", Type: "checkout.session.completed", Account: "acct_1A", APIVersion: "2025-03-31.basil",
-		Livemode: true, Created: time.Unix(stripetest.Start, 0).UTC(), Object: "cs_1", Claim: claim,
+		Livemode: true, Created: time.Unix(stripetest.Start, 0).UTC(), Object: "cs_1", Currency: "pln", Claim: claim,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("Decode = %+v, want %+v", c, want)

@@ -35,6 +35,7 @@ type Change struct {
 	Livemode   bool   // false where the body does not say: a test event never marks a live quote
 	Created    time.Time
 	Object     string // id of data.object
+	Currency   string // of data.object, in lower case; empty where it has none
 	// Claim is whose the object says it is; zero when it carries no metadata
 	// of ours.
 	Claim Claim
@@ -145,6 +146,7 @@ func (d *decoder) fold(w want, c *Change) {
 		d.refuse("data.object has no usable id")
 		return
 	}
+	c.Currency = currency(d.object[fieldCurrency])
 	switch w.kind {
 	case kindSession:
 		d.session()
