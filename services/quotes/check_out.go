@@ -63,11 +63,27 @@ func (s *Service) checkOut(w http.ResponseWriter, c *call) error {
 		}
 		s.metrics.command("checkout", "stored")
 		c.result = "checkout"
-		w.Header().Set("Cache-Control", "no-store")
-		http.Redirect(w, c.Request, target, http.StatusSeeOther)
-		return nil
+		return s.lead(w, c, target)
 	}
 	return unavailable(fmt.Errorf("check out quote %s: %d conflicts", id, attempts))
+}
+
+// lead sends the customer on. The page's policy keeps a browser from following a
+// form to an origin that it does not name: then the customer gets a link, which no
+// policy holds back, and the operator a warning.
+func (s *Service) lead(w http.ResponseWriter, c *call, target string) error {
+	origin, _ := originOf(target)
+	own, _ := originOf(s.cfg.PublicURL)
+	if c.wantsPage() && origin != own && !slices.Contains(s.cfg.CheckoutOrigins, origin) {
+		s.log.Warn("checkout pages are at an origin that CHECKOUT_ORIGINS does not name", zap.String("origin", origin))
+		page := messagePage{view: s.view(c), Forward: target}
+		page.Heading = page.T("Your payment page is ready")
+		page.Title = page.Heading
+		return s.render(w, c, http.StatusOK, "message.html", page)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, c.Request, target, http.StatusSeeOther)
+	return nil
 }
 
 // advance brings the revision's checkout to where the customer can be sent. It

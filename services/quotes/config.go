@@ -38,6 +38,10 @@ type Config struct {
 	Mode string
 	// Stripe is how Stripe is called. Without a key nothing can be paid.
 	Stripe stripegate.Config
+	// CheckoutOrigins are where Checkout Sessions have their pages, as a browser
+	// knows them: the customer's page may send him there and nowhere else. Default:
+	// Stripe's own, or that of Stripe.Base where it is set.
+	CheckoutOrigins []string
 	// IngressURL, without a slash at the end, and WebhookSecret are how the events
 	// of a session are entered when its customer comes back; without either they
 	// are waited for.
@@ -60,7 +64,7 @@ type Config struct {
 
 // ConfigFromEnv reads QUOTES_ADDR, QUOTES_ADMIN_ADDR, NATS_URL, NATS_CREDS,
 // NATS_CA, NATS_MONITOR_URL, REDIS_URL, REDIS_CA, DURABILITY, API_TOKENS,
-// PUBLIC_URL, MODE, POLICY_FILE, STRIPE_API_KEY, STRIPE_API_BASE,
+// PUBLIC_URL, MODE, POLICY_FILE, STRIPE_API_KEY, STRIPE_API_BASE, CHECKOUT_ORIGINS,
 // INGRESS_URL (with STRIPE_WEBHOOK_SECRETS) and LOG_LEVEL; secrets also as *_FILE.
 // It reports every fault at once.
 func ConfigFromEnv(lookup env.Lookup) (Config, error) {
@@ -80,6 +84,7 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 		c.WebhookSecret = firstSecret(r)
 	}
 	c.Stripe = stripegate.ConfigFromEnv(r, c.Mode)
+	c.CheckoutOrigins = checkoutOrigins(r)
 	var err error
 	if c.Tokens, err = ParseTokens(r.Secret("API_TOKENS").Reveal()); err != nil {
 		r.Fault("API_TOKENS", "%w", err)
@@ -89,6 +94,37 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	}
 	c.Policy = policyfile.FromEnv(r)
 	return c, r.Err()
+}
+
+// stripeCheckout is where Stripe has the pages of Checkout Sessions.
+const stripeCheckout = "https://checkout.stripe.com"
+
+// checkoutOrigins reads CHECKOUT_ORIGINS: https://checkout.example.com,… such as a
+// custom domain at Stripe, or a stand-in as browsers reach it.
+func checkoutOrigins(r *env.Reader) []string {
+	var list []string
+	for entry := range strings.SplitSeq(r.String("CHECKOUT_ORIGINS", ""), ",") {
+		if entry = strings.TrimSpace(entry); entry == "" {
+			continue
+		}
+		origin, ok := originOf(entry)
+		if !ok || strings.TrimRight(entry, "/") != origin {
+			r.Fault("CHECKOUT_ORIGINS", "%q is not an origin such as %s", entry, stripeCheckout)
+			continue
+		}
+		list = append(list, origin)
+	}
+	return list
+}
+
+// originOf is scheme, host and port of an address, in the form of a policy's
+// source. It is false for what is no address of the web.
+func originOf(address string) (string, bool) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.ContainsAny(u.Host, " ;,'\"*") {
+		return "", false
+	}
+	return u.Scheme + "://" + u.Host, true
 }
 
 // firstSecret is the first of name=whsec_…,name2=whsec_….
@@ -110,6 +146,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Account == "" {
 		c.Account = event.Platform
+	}
+	if len(c.CheckoutOrigins) == 0 {
+		c.CheckoutOrigins = []string{stripeCheckout}
+		if base, ok := originOf(c.Stripe.Base); ok {
+			c.CheckoutOrigins = []string{base}
+		}
 	}
 	if c.Policy == nil {
 		c.Policy = quote.DefaultPolicy()

@@ -1,8 +1,7 @@
 package quotes_test
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -22,12 +21,14 @@ func TestThePageShowsTitleTotalAndStatus(t *testing.T) {
 	token := f.publish(t, id)
 	f.project(t, id)
 	page := f.get(t, token).want(t, http.StatusOK)
-	for _, want := range []string{"&lt;b&gt;Website&lt;/b&gt; &amp; more", "1 185.87 PLN", "Awaiting payment", "Dec 31, 2026, 23:59 CET", `lang="en"`} {
+	for _, want := range []string{
+		"&lt;b&gt;Website&lt;/b&gt; &amp; more", "1 185.87 PLN", "Awaiting payment", "Dec 31, 2026, 23:59 CET", `<html lang="en">`, "Olga", "Customer &amp; Sons",
+	} {
 		if !strings.Contains(string(page.body), want) {
 			t.Errorf("page lacks %q: %s", want, page.body)
 		}
 	}
-	for _, personal := range []string{"carl", "olga", "<b>"} {
+	for _, personal := range []string{"carl@", "olga@", "@customer.example", "<b>"} {
 		if strings.Contains(string(page.body), personal) {
 			t.Errorf("page has %q in it", personal)
 		}
@@ -38,28 +39,69 @@ func TestThePageShowsTitleTotalAndStatus(t *testing.T) {
 	}
 }
 
+// Everything comes from the service itself: no script or style stands in a page,
+// nothing is fetched from elsewhere, nobody may frame it, and a form may lead to
+// Checkout only.
 func TestThePageLetsNothingElseIn(t *testing.T) {
 	f := start(t)
+	f.withStripe(t)
 	id := f.create(t)
 	token := f.publish(t, id)
 	f.project(t, id)
-	for _, page := range []answer{f.get(t, token).want(t, 200), f.get(t, strings.Repeat("a", 26)).want(t, 404)} {
-		style := regexp.MustCompile(`(?s)<style>(.*)</style>`).FindSubmatch(page.body)
-		if style == nil {
-			t.Fatalf("no style in %s", page.body)
+	stripe := f.cfg.Stripe.Base
+	const most = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; form-action 'self'%; base-uri 'none'; frame-ancestors 'none'"
+	for _, tt := range []struct {
+		page  answer
+		leads string
+	}{
+		{f.get(t, token).want(t, 200), " " + stripe},
+		{f.get(t, token+"?lang=pl").want(t, 200), " " + stripe},
+		{f.get(t, strings.Repeat("a", 26)).want(t, 404), ""},
+	} {
+		if got, want := tt.page.header.Get("Content-Security-Policy"), strings.Replace(most, "%", tt.leads, 1); got != want {
+			t.Errorf("policy %q\nwant   %q", got, want)
 		}
-		sum := sha256.Sum256(style[1])
-		policy := page.header.Get("Content-Security-Policy")
-		for _, want := range []string{"default-src 'none'", "style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", "frame-ancestors 'none'"} {
-			if !strings.Contains(policy, want) {
-				t.Errorf("policy %q lacks %q", policy, want)
+		if h := tt.page.header; h.Get("X-Robots-Tag") != "noindex, nofollow" || h.Get("Referrer-Policy") != "no-referrer" || h.Get("X-Content-Type-Options") != "nosniff" ||
+			h.Get("Cache-Control") != "no-store" || h.Get("Content-Type") != "text/html; charset=utf-8" {
+			t.Errorf("headers = %v", h)
+		}
+		for _, foreign := range []string{"://", "<style", " style=", "javascript:", " onclick", " onload"} {
+			if strings.Contains(string(tt.page.body), foreign) {
+				t.Errorf("page has %q in it: %s", foreign, tt.page.body)
 			}
 		}
-		if page.header.Get("X-Robots-Tag") != "noindex, nofollow" || page.header.Get("Referrer-Policy") != "no-referrer" ||
-			page.header.Get("Cache-Control") != "no-store" || page.header.Get("Content-Type") != "text/html; charset=utf-8" {
-			t.Errorf("headers = %v", page.header)
+		if scripts := regexp.MustCompile(`<script src="/assets/[0-9a-f]{16}/[a-z]+\.js" defer></script>`).ReplaceAllString(string(tt.page.body), ""); strings.Contains(scripts, "<script") {
+			t.Errorf("page has a script in it: %s", tt.page.body)
+		}
+		f.checkAssets(t, tt.page)
+	}
+}
+
+// checkAssets fetches every file that a page refers to.
+func (f *fixture) checkAssets(t *testing.T, page answer) {
+	t.Helper()
+	paths := regexp.MustCompile(`(?:href|src)="(/assets/[^"]+)"`).FindAllSubmatch(page.body, -1)
+	if len(paths) < 2 {
+		t.Errorf("no assets in %s", page.body)
+	}
+	for _, p := range paths {
+		path := string(p[1])
+		a := f.call(t, "GET", path, "", "Authorization", "").want(t, 200)
+		if !strings.Contains(a.header.Get("Cache-Control"), "immutable") || a.header.Get("X-Content-Type-Options") != "nosniff" || len(a.body) == 0 {
+			t.Errorf("%s: %v", path, a.header)
+		}
+		foreign := strings.ReplaceAll(string(a.body), "http://www.w3.org/2000/svg", "")
+		if strings.Contains(foreign, "://") || strings.Contains(foreign, "@import") {
+			t.Errorf("%s refers to elsewhere", path)
+		}
+		parts := strings.Split(path, "/")
+		other := f.call(t, "GET", "/assets/0000000000000000/"+parts[3], "", "Authorization", "").want(t, 200)
+		if string(other.body) != string(a.body) || other.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("an older page's %s = %v", path, other.header)
 		}
 	}
+	f.call(t, "GET", "/assets/0000000000000000/nothing.css", "", "Authorization", "").problem(t, 404, "not-found")
+	f.call(t, "GET", "/assets/0000000000000000/layout.html", "", "Authorization", "").problem(t, 404, "not-found")
 }
 
 // R27
@@ -84,11 +126,19 @@ func TestAnOldAddressShowsNothing(t *testing.T) {
 	f.get(t, current).want(t, http.StatusOK)
 }
 
+// Nobody can tell a token that was never given from one that cannot be given.
 func TestAnAddressThatLeadsNowhereIsNotFound(t *testing.T) {
 	f := start(t)
-	for _, token := range []string{strings.Repeat("a", 26), "x", strings.Repeat("a", 27), "AAAAAAAAAAAAAAAAAAAAAAAAAA", "%7Btoken%7D", strings.Repeat("1", 26)} {
-		if page := f.get(t, token).want(t, http.StatusNotFound); !strings.HasPrefix(page.header.Get("Content-Type"), "text/html") {
-			t.Errorf("page of %q is %s", token, page.header.Get("Content-Type"))
+	first := f.get(t, strings.Repeat("a", 26)).want(t, http.StatusNotFound)
+	for _, token := range []string{"x", strings.Repeat("a", 27), "AAAAAAAAAAAAAAAAAAAAAAAAAA", "%7Btoken%7D", strings.Repeat("1", 26)} {
+		page := f.get(t, token).want(t, http.StatusNotFound)
+		if !strings.HasPrefix(page.header.Get("Content-Type"), "text/html") || string(page.body) != string(first.body) {
+			t.Errorf("page of %q is %s %s", token, page.header.Get("Content-Type"), page.body)
+		}
+		first.header.Del("Date")
+		page.header.Del("Date")
+		if fmt.Sprint(page.header) != fmt.Sprint(first.header) {
+			t.Errorf("headers of %q are %v, want %v", token, page.header, first.header)
 		}
 	}
 }

@@ -96,11 +96,16 @@ func problemOf(err error) *problem {
 	}
 }
 
-// write answers with the problem document.
-func (p *problem) write(w http.ResponseWriter) {
+// headers are those of the problem, whether a program or a person reads it.
+func (p *problem) headers(w http.ResponseWriter) {
 	if p.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
+}
+
+// write answers with the problem document.
+func (p *problem) write(w http.ResponseWriter) {
+	p.headers(w)
 	writeJSON(w, p.Status, "application/problem+json", wire{
 		Type: "urn:quittance:problem:" + p.Kind, Title: http.StatusText(p.Status), Status: p.Status, Detail: p.Detail, Reasons: p.Reasons,
 	})

@@ -19,7 +19,7 @@ type route struct {
 type access int
 
 const (
-	public access = iota // no token: the page of a quote
+	public access = iota // no token: what a customer's browser asks for
 	reader               // any token
 	writer               // a token that may give commands
 )
@@ -36,6 +36,7 @@ func (s *Service) table() []route {
 		{http.MethodGet, "/v1/quotes/{id}/card", s.showCard, reader},
 		{http.MethodGet, "/v1/policy", s.showPolicy, reader},
 		{http.MethodGet, "/v1/seller", s.showSeller, reader},
+		{http.MethodGet, "/assets/{hash}/{name}", s.showAsset, public},
 		{http.MethodGet, "/q/{token}", s.showPage, public},
 		{http.MethodPost, "/q/{token}/checkout", s.checkOut, public},
 	}

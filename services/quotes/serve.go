@@ -59,11 +59,24 @@ func (s *Service) serve(pattern string, who access, handle handler) http.Handler
 		if err != nil {
 			p = problemOf(err)
 			if answer.status == 0 {
-				p.write(answer)
+				s.tell(answer, c, p)
 			}
 		}
 		s.report(c, pattern, answer.status, s.cfg.Now().Sub(begun), p)
 	})
+}
+
+// tell answers with a problem: with a page where a person reads it, else with a
+// document.
+func (s *Service) tell(w http.ResponseWriter, c *call, p *problem) {
+	if c.wantsPage() {
+		err := s.showProblem(w, c, p)
+		if err == nil {
+			return
+		}
+		s.log.Error("problem not shown as a page", zap.Error(err))
+	}
+	p.write(w)
 }
 
 // authorize finds the caller's token. Unknown and missing ones get the same 401.
@@ -144,6 +157,9 @@ func (w *statusWriter) WriteHeader(status int) {
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *statusWriter) Write(b []byte) (int, error) {
 	if w.status == 0 {

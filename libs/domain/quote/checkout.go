@@ -175,6 +175,32 @@ func (d Document) CheckoutLines() ([]CheckoutLine, error) {
 	return lines, nil
 }
 
+// Renewal is what every period after the first charges: the recurring lines, less
+// the quote's discount where it is forever (at most down to nothing). Zero where
+// no line recurs.
+func (d Document) Renewal() (Money, error) {
+	t, err := d.Total()
+	if err != nil {
+		return Money{}, err
+	}
+	amount := t.Recurring
+	if d.Discount != nil && d.Discount.Duration == DurationForever {
+		amount = max(amount-t.Discount, 0)
+	}
+	return Money{Amount: amount, Currency: t.Currency}, nil
+}
+
+// Frequency is the billing frequency that the recurring lines share (R37); false
+// where no line recurs.
+func (d Document) Frequency() (Recurring, bool) {
+	for _, line := range d.LineItems {
+		if line.Recurring != nil {
+			return *line.Recurring, true
+		}
+	}
+	return Recurring{}, false
+}
+
 // Recurs reports whether any line is charged every period.
 func (d Document) Recurs() bool {
 	for _, line := range d.LineItems {

@@ -130,3 +130,30 @@ func TestASessionNeverOutlivesTheQuote(t *testing.T) { // R44
 		}
 	}
 }
+
+// R37, R40, R46
+func TestARenewalChargesTheRecurringLinesAlone(t *testing.T) {
+	monthly := &quote.Recurring{Interval: "month", IntervalCount: 1}
+	lines := []quote.LineItem{{Name: "Design", Quantity: 1, UnitAmount: 50000}, {Name: "Hosting", Quantity: 2, UnitAmount: 9900, DiscountAmount: 800, Recurring: monthly}}
+	for name, tt := range map[string]struct {
+		lines    []quote.LineItem
+		discount *quote.Discount
+		want     int64
+	}{
+		"tax is not charged again":  {lines, nil, 19000},
+		"a discount of the first":   {lines, &quote.Discount{Amount: 1000}, 19000},
+		"a discount for ever":       {lines, &quote.Discount{Amount: 1000, Duration: quote.DurationForever}, 18000},
+		"never less than nothing":   {lines, &quote.Discount{Amount: 30000, Duration: quote.DurationForever}, 0},
+		"a share of the whole":      {lines, &quote.Discount{Percent: "10", Duration: quote.DurationForever}, 12100}, // the coupon is an amount
+		"nothing recurs, no charge": {lines[:1], nil, 0},
+	} {
+		d := quote.Document{Currency: "pln", LineItems: tt.lines, Discount: tt.discount, Tax: &quote.Tax{Name: "VAT", Amount: 2300}}
+		if got, err := d.Renewal(); err != nil || got != (quote.Money{Amount: tt.want, Currency: "pln"}) {
+			t.Errorf("%s: Renewal = %v, %v, want %d", name, got, err, tt.want)
+		}
+		every, ok := d.Frequency()
+		if ok != d.Recurs() || ok && every != *monthly {
+			t.Errorf("%s: Frequency = %v, %t", name, every, ok)
+		}
+	}
+}

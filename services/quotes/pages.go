@@ -1,0 +1,163 @@
+package quotes
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"quittance.internal/libs/domain/quote"
+)
+
+// pagesFS holds templates, styles, scripts and translations of all pages.
+//
+//go:embed pages
+var pagesFS embed.FS
+
+// templates are the pages by name, each with the layout around it.
+var templates = mustParsePages()
+
+func mustParsePages() map[string]*template.Template {
+	files, err := pagesFS.ReadDir("pages")
+	if err != nil {
+		panic(err)
+	}
+	layout := template.Must(template.New("layout.html").Funcs(template.FuncMap{"asset": assetPath}).ParseFS(pagesFS, "pages/layout.html"))
+	all := map[string]*template.Template{}
+	for _, f := range files {
+		if path.Ext(f.Name()) != ".html" || f.Name() == "layout.html" {
+			continue
+		}
+		all[f.Name()] = template.Must(template.Must(layout.Clone()).ParseFS(pagesFS, "pages/"+f.Name()))
+	}
+	return all
+}
+
+// view is what the layout and every page need: the language and what is written
+// in it. The data of a page embeds it; s.view makes one.
+type view struct {
+	// Title is that of the browser's tab.
+	Title string
+	Lang  string
+	// Languages lead to the same page in each language.
+	Languages []languageLink
+}
+
+type languageLink struct {
+	Lang, Name, Href string
+	Current          bool
+}
+
+// view is the common part of the answer to a call.
+func (s *Service) view(c *call) view {
+	v := view{Lang: language(c.Request)}
+	for _, l := range []languageLink{{Lang: langEnglish, Name: "English"}, {Lang: langPolish, Name: "Polski"}} {
+		l.Href, l.Current = inLanguage(c.URL, l.Lang), l.Lang == v.Lang
+		if c.Method != http.MethodGet && c.Method != http.MethodHead {
+			l.Href = "" // the answer to a command has no address of its own
+		}
+		v.Languages = append(v.Languages, l)
+	}
+	return v
+}
+
+// T writes a text in the reader's language.
+func (v view) T(key text, args ...any) string { return translate(v.Lang, key, args...) }
+
+// English leads to the canonical version; empty where this is it, or where there
+// is no address to lead to.
+func (v view) English() string {
+	if v.Lang == langEnglish {
+		return ""
+	}
+	return v.Languages[0].Href
+}
+
+// Translated reports whether the page is not in the canonical language (R1).
+func (v view) Translated() bool { return v.Lang != langEnglish }
+
+// Date writes a day, Moment a time to the minute, in the zone that it is in.
+func (v view) Date(at time.Time) string { return date(v.Lang, at) }
+
+// Moment is Date with the time of day and the zone.
+func (v view) Moment(at time.Time) string { return date(v.Lang, at) + at.Format(", 15:04 MST") }
+
+// Every is how often a line is charged.
+func (v view) Every(r *quote.Recurring) string {
+	type frequency struct{ one, more text }
+	known := map[string]frequency{
+		"day": {text("every day"), text("every %d days")}, "week": {text("every week"), text("every %d weeks")},
+		"month": {text("every month"), text("every %d months")}, "year": {text("every year"), text("every %d years")},
+	}
+	switch f, ok := known[r.Interval]; {
+	case !ok:
+		return fmt.Sprintf("%d × %s", r.IntervalCount, r.Interval)
+	case r.IntervalCount == 1:
+		return v.T(f.one)
+	default:
+		return v.T(f.more, r.IntervalCount)
+	}
+}
+
+// pagePolicy is the Content-Security-Policy of a page: everything comes from this
+// service, nothing stands in the page itself, nobody may frame it. Leads are the
+// other origins to which a form of the page may redirect.
+func pagePolicy(leads ...string) string {
+	return "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; form-action " +
+		strings.Join(append([]string{"'self'"}, leads...), " ") + "; base-uri 'none'; frame-ancestors 'none'"
+}
+
+// render answers with a page: its file's name, and its data, which embeds view.
+// It writes nothing when the page cannot be made.
+func (s *Service) render(w http.ResponseWriter, c *call, status int, name string, data any, leads ...string) error {
+	var b bytes.Buffer
+	if err := templates[name].ExecuteTemplate(&b, "layout", data); err != nil {
+		return fmt.Errorf("render %s: %w", name, err)
+	}
+	s.rememberLanguage(w, c.Request)
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Language", language(c.Request))
+	h.Set("Content-Security-Policy", pagePolicy(leads...))
+	h.Set("X-Robots-Tag", "noindex, nofollow")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	h.Add("Vary", "Accept, Accept-Language, Cookie")
+	w.WriteHeader(status)
+	// A failed write means that the reader has gone; there is nobody left to tell.
+	_, _ = w.Write(b.Bytes())
+	return nil
+}
+
+// messagePage says one thing: that something is not there, or was refused.
+type messagePage struct {
+	view
+	Heading string
+	// Lines say more; each is a paragraph.
+	Lines []string
+	// Back leads to where the reader came from; empty for nowhere.
+	Back string
+	// Forward, if not empty, leads on.
+	Forward string
+}
+
+// wantsPage reports whether a person reads the answer: a browser asks for HTML by
+// name. Programs, and everything under /v1, get problem documents.
+func (c *call) wantsPage() bool {
+	if strings.HasPrefix(c.URL.Path, "/v1/") {
+		return false
+	}
+	for entry := range strings.SplitSeq(strings.Join(c.Header.Values("Accept"), ","), ",") {
+		media, params, _ := strings.Cut(entry, ";")
+		if strings.TrimSpace(media) == "text/html" {
+			q := strings.ReplaceAll(params, " ", "")
+			return q != "q=0" && q != "q=0.0"
+		}
+	}
+	return false
+}
