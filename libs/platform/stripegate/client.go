@@ -7,6 +7,7 @@
 package stripegate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ import (
 )
 
 const (
-	// callTimeout bounds one attempt of a call.
+	// callTimeout is the default of Config.Timeout.
 	callTimeout = 8 * time.Second
 	// retries is how often stripe-go repeats a call with the same key after a
 	// broken connection, a 409 or a 503; it waits half a second and more between.
@@ -36,6 +37,10 @@ type Config struct {
 	Key env.Secret
 	// Base is the API's address; empty for Stripe's own.
 	Base string
+	// Timeout bounds one attempt of a call. Default 8 s.
+	Timeout time.Duration
+	// Transport carries the calls. Default http.DefaultTransport.
+	Transport http.RoundTripper
 }
 
 // ConfigFromEnv reads STRIPE_API_KEY and STRIPE_API_BASE. mode is test or live: a
@@ -61,7 +66,7 @@ type Client struct{ api *client.API }
 // New returns a Client; nothing is called yet.
 func New(c Config) *Client {
 	backend := &stripe.BackendConfig{
-		HTTPClient:        &http.Client{Timeout: callTimeout},
+		HTTPClient:        &http.Client{Timeout: cmp.Or(c.Timeout, callTimeout), Transport: c.Transport},
 		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull}, // whoever gets the error logs it
 		MaxNetworkRetries: stripe.Int64(retries),
 	}
