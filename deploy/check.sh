@@ -7,6 +7,6 @@ cd "$(dirname "$0")/.."
 sh -n deploy/prepare.sh
 go test -C services/allinone -count=1 -run 'Compose|Dockerfile|Prepare|Deploy|EachService|NobodyMay|Strangers|Redis' .
 if docker compose version >/dev/null 2>&1; then
-  docker compose --profile tools config --quiet
+  docker compose --profile tools --profile sandbox config --quiet
   echo "docker compose config: ok"
 fi

@@ -2,6 +2,7 @@
 # Makes the secrets of a compose deployment, once, and the files from which each container reads its own.
 #
 #   prepare.sh             make what is missing; write every file anew from it (docker compose runs it at each start)
+#   prepare.sh sandbox     then this: quotes calls the sandbox in Stripe's place (docker compose --profile sandbox runs it)
 #   prepare.sh show        print what a person needs: the webhook secret that was made and the API token
 #
 # SECRETS (default /secrets) holds one folder per container and keep/, which no other container mounts. CONFIG (default
@@ -14,6 +15,8 @@ SECRETS=${SECRETS:-/secrets}
 CONFIG=${CONFIG:-/config}
 NATS=${NATS:-nats:4222}
 REDIS=${REDIS:-redis:6379}
+SANDBOX=${SANDBOX:-sandbox:8083}
+SANDBOX_PUBLIC_URL=${SANDBOX_PUBLIC_URL:-http://127.0.0.1:8083}
 
 random() { head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
 
@@ -38,11 +41,42 @@ put() {
 upper() { printf '%s' "$1" | tr '[:lower:]' '[:upper:]'; }
 hashed() { printf '%s' "$1" | sha256sum | cut -d' ' -f1; }
 
+# kept NAME prints a file of keep/ that a person has put there, or nothing.
+kept() { if [ -s "$SECRETS/keep/$1" ]; then cat "$SECRETS/keep/$1"; fi; }
+
+# own gives each folder to the user of the containers, who needs no other right.
+own() {
+  [ -n "${OWNER:-}" ] || return 0
+  for folder in "$SECRETS"/*; do
+    [ "$folder" = "$SECRETS/keep" ] || chown -R "$OWNER" "$folder"
+  done
+  for folder in ${DATA:-}; do
+    chown "$OWNER" "$folder"
+  done
+}
+
 mkdir -p "$SECRETS/keep"
 token=$(keep api_token qt_)
 webhook=$(keep webhook_secret whsec_)
 if [ "${1:-}" = show ]; then
   printf 'webhook secret  %s\nAPI token       %s\n' "$webhook" "$token"
+  exit 0
+fi
+
+sandbox_key=$(keep sandbox_key sk_test_)
+sandbox_webhook=$(keep sandbox_webhook_secret whsec_)
+if [ "${1:-}" = sandbox ]; then
+  if [ -n "$(kept stripe_api_key)" ]; then
+    echo "There is a Stripe key (keep/stripe_api_key): the sandbox cannot stand in for Stripe beside it." >&2
+    exit 1
+  fi
+  printf '%s' "$sandbox_key" | put quotes stripe_api_key
+  printf 'http://%s' "$SANDBOX" | put quotes stripe_api_base
+  printf 'ca_sandbox' | put quotes stripe_client_id
+  printf '%s' "$SANDBOX_PUBLIC_URL" | put quotes stripe_connect_url
+  printf '%s' "$SANDBOX_PUBLIC_URL" | put quotes checkout_origins
+  own
+  echo "the sandbox stands in for Stripe"
   exit 0
 fi
 
@@ -66,22 +100,21 @@ for user in payments quotes operator; do
 done
 printf '%s\n' "$acl" | put redis users.acl
 
-# A list of one's own (name=whsec_…,name2=whsec_…) in keep/ stands over the one that was made.
-if [ -s "$SECRETS/keep/stripe_webhook_secrets" ]; then
-  put ingress stripe_webhook_secrets <"$SECRETS/keep/stripe_webhook_secrets"
-else
-  printf 'local=%s' "$webhook" | put ingress stripe_webhook_secrets
-fi
+# A list of one's own (name=whsec_…,name2=whsec_…) in keep/ stands over the one that was made. quotes signs with the first of them what
+# it fetches for a customer who comes back from Stripe.
+webhooks=$(kept stripe_webhook_secrets)
+: "${webhooks:=local=$webhook,sandbox=$sandbox_webhook}"
+printf '%s' "$webhooks" | put ingress stripe_webhook_secrets
+printf '%s' "${webhooks%%,*}" | put quotes stripe_webhook_secrets
+# Stripe's own settings, where a person has put them; without a key nothing can be paid.
+for name in stripe_api_key stripe_api_base stripe_client_id stripe_connect_url checkout_origins; do
+  kept "$name" | put quotes "$name"
+done
+printf '%s' "$sandbox_key" | put sandbox stripe_api_key
+printf '%s' "$sandbox_webhook" | put sandbox webhook_secret
 printf 'local=%s' "$webhook" | put operator stripe_webhook_secrets
 printf 'local:admin:%s' "$token" | put quotes api_tokens
 printf '%s' "$token" | put operator api_token
 
-if [ -n "${OWNER:-}" ]; then
-  for folder in "$SECRETS"/*; do
-    [ "$folder" = "$SECRETS/keep" ] || chown -R "$OWNER" "$folder"
-  done
-  for folder in ${DATA:-}; do
-    chown "$OWNER" "$folder"
-  done
-fi
+own
 echo "secrets are ready"

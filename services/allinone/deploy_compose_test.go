@@ -2,6 +2,8 @@ package allinone_test
 
 import (
 	"io/fs"
+	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -18,7 +20,12 @@ const repoDir = "../.."
 // loadCompose reads docker-compose.yml as `docker compose config` does: the same library, all checks on.
 func loadCompose(t *testing.T) *types.Project {
 	t.Helper()
-	opts, err := cli.NewProjectOptions([]string{filepath.Join(repoDir, "docker-compose.yml")}, cli.WithProfiles([]string{"*"}),
+	return loadProfiles(t, "*")
+}
+
+func loadProfiles(t *testing.T, profiles ...string) *types.Project {
+	t.Helper()
+	opts, err := cli.NewProjectOptions([]string{filepath.Join(repoDir, "docker-compose.yml")}, cli.WithProfiles(profiles),
 		cli.WithInterpolation(true), cli.WithNormalization(true), cli.WithConsistency(true), cli.WithResolvedPaths(true))
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +40,7 @@ func loadCompose(t *testing.T) *types.Project {
 // R73: the compose file is valid and has the whole system.
 func TestComposeFileHasTheWholeSystem(t *testing.T) {
 	p := loadCompose(t)
-	want := []string{"declare", "ingress", "mailpit", "nats", "notifier", "payments", "prepare", "quotectl", "quotes", "redis"}
+	want := []string{"declare", "ingress", "mailpit", "nats", "notifier", "payments", "prepare", "prepare-sandbox", "quotectl", "quotes", "redis", "sandbox"}
 	if got := p.ServiceNames(); !slices.Equal(got, want) {
 		t.Errorf("services = %v, want %v", got, want)
 	}
@@ -45,13 +52,62 @@ func TestComposeFileHasTheWholeSystem(t *testing.T) {
 		"ingress":  {"declare": types.ServiceConditionCompletedSuccessfully},
 		"payments": {"declare": types.ServiceConditionCompletedSuccessfully, "redis": types.ServiceConditionHealthy},
 		"notifier": {"declare": types.ServiceConditionCompletedSuccessfully, "mailpit": types.ServiceConditionHealthy},
-		"quotes":   {"declare": types.ServiceConditionCompletedSuccessfully, "redis": types.ServiceConditionHealthy},
+		"quotes": {
+			"declare": types.ServiceConditionCompletedSuccessfully, "redis": types.ServiceConditionHealthy,
+			"prepare-sandbox": types.ServiceConditionCompletedSuccessfully,
+		},
+		"prepare-sandbox": {"prepare": types.ServiceConditionCompletedSuccessfully},
+		"sandbox":         {"prepare": types.ServiceConditionCompletedSuccessfully},
 	} {
 		for on, condition := range needs {
 			if got := p.Services[service].DependsOn[on].Condition; got != condition {
 				t.Errorf("%s waits for %s with %q, want %q", service, on, got, condition)
 			}
 		}
+	}
+}
+
+// The sandbox starts when it is asked for, and nothing waits for it otherwise.
+func TestComposeSandboxIsAProfile(t *testing.T) {
+	for profile, want := range map[string]bool{"sandbox": true, "tools": false} {
+		p := loadProfiles(t, profile)
+		_, runs := p.Services["sandbox"]
+		_, prepares := p.Services["prepare-sandbox"]
+		if runs != want || prepares != want {
+			t.Errorf("profile %s: sandbox runs %t, prepares %t; want %t", profile, runs, prepares, want)
+		}
+		if p.Services["quotes"].DependsOn["prepare-sandbox"].Required {
+			t.Errorf("profile %s: quotes waits for the sandbox's preparation even where there is none", profile)
+		}
+	}
+}
+
+// Without the sandbox quotes has no key, or the one that was put into keep/; never both.
+func TestPrepareTakesTheSandboxForStripeOnlyWhereThereIsNoKey(t *testing.T) {
+	secrets := prepareSecrets(t)
+	if key := readFile(t, secrets, "quotes/stripe_api_key"); key != "" {
+		t.Error("quotes has a key although there is neither a sandbox nor a Stripe account")
+	}
+	prepareSandbox(t, secrets)
+	if quotes, sandbox := readFile(t, secrets, "quotes/stripe_api_key"), readFile(t, secrets, "sandbox/stripe_api_key"); quotes != sandbox || quotes == "" {
+		t.Error("quotes and the sandbox do not have one key")
+	}
+	prepareSecrets(t, "SECRETS="+secrets)
+	if key := readFile(t, secrets, "quotes/stripe_api_key"); key != "" {
+		t.Error("quotes keeps the sandbox's key without the sandbox")
+	}
+
+	if err := os.WriteFile(filepath.Join(secrets, "keep/stripe_api_key"), []byte("sk_test_mine\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	prepareSecrets(t, "SECRETS="+secrets)
+	if key := readFile(t, secrets, "quotes/stripe_api_key"); strings.TrimSpace(key) != "sk_test_mine" {
+		t.Errorf("quotes does not get the key that was put into keep")
+	}
+	cmd := exec.CommandContext(t.Context(), "sh", filepath.Join(deployDir, "prepare.sh"), "sandbox")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "SECRETS=" + secrets, "CONFIG=" + deployDir}
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "keep/stripe_api_key") {
+		t.Errorf("the sandbox stands in for Stripe beside a key: %v\n%s", err, out)
 	}
 }
 
@@ -63,9 +119,9 @@ func TestComposeContainersAreHardened(t *testing.T) {
 		if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") || s.PidsLimit == 0 {
 			t.Errorf("%s: read_only %t, cap_drop %v, security_opt %v, pids_limit %d", name, s.ReadOnly, s.CapDrop, s.SecurityOpt, s.PidsLimit)
 		}
-		if name == "prepare" {
+		if name == "prepare" || name == "prepare-sandbox" {
 			if s.NetworkMode != "none" || !slices.Equal(s.CapAdd, []string{"CHOWN", "DAC_OVERRIDE"}) {
-				t.Errorf("prepare: network %q, cap_add %v", s.NetworkMode, s.CapAdd)
+				t.Errorf("%s: network %q, cap_add %v", name, s.NetworkMode, s.CapAdd)
 			}
 			continue
 		}
@@ -100,6 +156,7 @@ func TestComposeContainersAreHardened(t *testing.T) {
 func TestComposeSecretsAreFilesThatPrepareMakes(t *testing.T) {
 	p := loadCompose(t)
 	secrets := prepareSecrets(t)
+	prepareSandbox(t, secrets)
 	for name, s := range p.Services {
 		folder := ""
 		for _, v := range s.Volumes {
@@ -108,7 +165,7 @@ func TestComposeSecretsAreFilesThatPrepareMakes(t *testing.T) {
 			}
 		}
 		for variable, value := range s.Environment {
-			for _, secret := range []string{"NATS_URL", "REDIS_URL", "API_TOKENS", "API_TOKEN", "STRIPE_WEBHOOK_SECRETS", "STRIPE_API_KEY"} {
+			for _, secret := range []string{"NATS_URL", "REDIS_URL", "API_TOKENS", "API_TOKEN", "STRIPE_WEBHOOK_SECRETS", "STRIPE_API_KEY", "SANDBOX_WEBHOOK_SECRET"} {
 				if variable == secret {
 					t.Errorf("%s has the secret %s in its environment", name, variable)
 				}

@@ -27,12 +27,23 @@ const deployDir = "../../deploy"
 func prepareSecrets(t *testing.T, env ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "sh", filepath.Join(deployDir, "prepare.sh"))
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "SECRETS=" + dir, "CONFIG=" + deployDir}, env...)
+	prepare(t, nil, append([]string{"SECRETS=" + dir}, env...))
+	return dir
+}
+
+// prepareSandbox is the step that the profile sandbox adds.
+func prepareSandbox(t *testing.T, secrets string, env ...string) {
+	t.Helper()
+	prepare(t, []string{"sandbox"}, append([]string{"SECRETS=" + secrets}, env...))
+}
+
+func prepare(t *testing.T, args, env []string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "sh", append([]string{filepath.Join(deployDir, "prepare.sh")}, args...)...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "CONFIG=" + deployDir}, env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("prepare.sh: %v\n%s", err, out)
 	}
-	return dir
 }
 
 func readFile(t *testing.T, path ...string) string {

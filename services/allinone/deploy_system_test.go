@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"path"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"quittance.internal/services/operator"
 	"quittance.internal/services/payments"
 	"quittance.internal/services/quotes"
+	"quittance.internal/services/sandbox"
 )
 
 // deployment is the system of docker-compose.yml without the containers: the same servers' configurations, secrets and
@@ -85,7 +87,15 @@ func run[C any, S interface{ Run(context.Context) error }](
 	d *deployment, name string, read func(env.Lookup) (C, error), build func(context.Context, C, *zap.Logger) (S, error),
 ) S {
 	d.t.Helper()
-	cfg, err := read(lookup(d.environment(name, nil)))
+	return runWith(d, name, nil, read, build)
+}
+
+// runWith is run with settings that only this machine knows.
+func runWith[C any, S interface{ Run(context.Context) error }](
+	d *deployment, name string, more map[string]string, read func(env.Lookup) (C, error), build func(context.Context, C, *zap.Logger) (S, error),
+) S {
+	d.t.Helper()
+	cfg, err := read(lookup(d.environment(name, more)))
 	if err != nil {
 		d.t.Fatalf("settings of %s: %v", name, err)
 	}
@@ -136,16 +146,7 @@ func TestComposeEnvironmentRunsTheSystem(t *testing.T) {
 	not := run(d, "notifier", notifier.ConfigFromEnv, notifier.New)
 	ing := run(d, "ingress", ingress.ConfigFromEnv, ingress.New)
 
-	for _, addr := range []net.Addr{ing.AdminAddr(), pay.Addr(), not.Addr(), quo.Addr()} {
-		eventually(t, addr.String()+" is ready", func() bool {
-			res, err := http.Get("http://" + addr.String() + "/readyz")
-			if err != nil {
-				return false
-			}
-			_ = res.Body.Close()
-			return res.StatusCode == http.StatusOK
-		})
-	}
+	waitReady(t, ing.AdminAddr(), pay.Addr(), not.Addr(), quo.Addr())
 
 	here := map[string]string{"QUOTES_URL": "http://" + quo.Addr().String(), "INGRESS_URL": "http://" + ing.Addr().String()}
 	token := readFile(t, d.secrets, "operator/api_token")
@@ -159,18 +160,92 @@ func TestComposeEnvironmentRunsTheSystem(t *testing.T) {
 	d.quotectl("quotectl", here, "quotes", "list")
 	d.quotectl("quotectl", here, "replay", "STRIPE:1", "--reason", "test of the rights")
 
-	refusals, err := d.redis.client(t, "operator").ACLLog(t.Context(), 10).Result()
+	d.nothingRefused()
+}
+
+func waitReady(t *testing.T, addrs ...net.Addr) {
+	t.Helper()
+	for _, addr := range addrs {
+		eventually(t, addr.String()+" is ready", func() bool {
+			res, err := http.Get("http://" + addr.String() + "/readyz")
+			if err != nil {
+				return false
+			}
+			_ = res.Body.Close()
+			return res.StatusCode == http.StatusOK
+		})
+	}
+}
+
+// nothingRefused checks that no server refused a service anything, and that none had to warn.
+func (d *deployment) nothingRefused() {
+	d.t.Helper()
+	refusals, err := d.redis.client(d.t, "operator").ACLLog(d.t.Context(), 10).Result()
 	if err != nil {
-		t.Fatal(err)
+		d.t.Fatal(err)
 	}
 	for _, r := range refusals {
 		if r.Username != "default" { // go-redis says hello before it says who it is
-			t.Errorf("Redis refused %s: %s %s (%s)", r.Username, r.Reason, r.Object, r.Context)
+			d.t.Errorf("Redis refused %s: %s %s (%s)", r.Username, r.Reason, r.Object, r.Context)
 		}
 	}
 	for _, line := range d.seen.All() {
 		if line.Message != ordinary {
-			t.Errorf("%s warned of %q: %v", line.LoggerName, line.Message, line.ContextMap())
+			d.t.Errorf("%s warned of %q: %v", line.LoggerName, line.Message, line.ContextMap())
 		}
 	}
+}
+
+// R20 R73: with the profile sandbox the whole checkout works without a Stripe account, in the environment that compose gives.
+func TestComposeSandboxTakesTheCheckOut(t *testing.T) {
+	d := deploy(t)
+	d.background("mailbox", d.mail.Run)
+	d.quotectl("declare", nil, "declare")
+	pay := run(d, "payments", payments.ConfigFromEnv, payments.New)
+	not := run(d, "notifier", notifier.ConfigFromEnv, notifier.New)
+	ing := run(d, "ingress", ingress.ConfigFromEnv, ingress.New)
+	ingressURL := "http://" + ing.Addr().String()
+	stripe := runWith(d, "sandbox", map[string]string{"SANDBOX_WEBHOOK_URL": ingressURL + "/webhooks/stripe", "SANDBOX_PUBLIC_URL": ""},
+		sandbox.ConfigFromEnv, sandbox.New)
+	prepareSandbox(t, d.secrets, "SANDBOX="+stripe.Addr().String(), "SANDBOX_PUBLIC_URL="+stripe.URL())
+	quo := runWith(d, "quotes", map[string]string{"INGRESS_URL": ingressURL}, quotes.ConfigFromEnv, quotes.New)
+	waitReady(t, ing.AdminAddr(), pay.Addr(), not.Addr(), quo.Addr(), stripe.Addr())
+
+	api, token := "http://"+quo.Addr().String(), readFile(t, d.secrets, "operator/api_token")
+	quote := publishQuote(t, api, token)
+	page, _ := call(t, http.MethodGet, api+"/v1/quotes/"+quote, token, "")["url"].(string)
+	page = api + strings.TrimPrefix(page, *d.project.Services["quotes"].Environment["PUBLIC_URL"])
+	eventually(t, "the page is there", func() bool { return get(t, page) == http.StatusOK })
+	pressed := press(t, page+"/checkout", nil)
+	if !strings.HasPrefix(pressed, stripe.URL()) {
+		t.Fatalf("Check out leads to %s, want the sandbox", pressed)
+	}
+	back := press(t, pressed, url.Values{"action": {"pay"}, "email": {"pat@acme.example"}})
+	_, query, _ := strings.Cut(back, "?")
+	if status := get(t, page+"?"+query); status != http.StatusOK { // it enters the session's events as well: the same ones
+		t.Errorf("coming back = %d", status)
+	}
+	card := func() string {
+		text, _ := call(t, http.MethodGet, api+"/v1/quotes/"+quote+"/card", token, "")["text"].(string)
+		return text
+	}
+	eventually(t, "the card says Paid", func() bool { return strings.HasPrefix(card(), "Paid: ") })
+	eventually(t, "its owner has a mail", func() bool {
+		return call(t, http.MethodGet, "http://"+d.mail.Addr().String()+"/api/v1/messages", "", "")["total"] == 1.0
+	})
+	d.nothingRefused()
+}
+
+func get(t *testing.T, target string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := browser.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	return res.StatusCode
 }

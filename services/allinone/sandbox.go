@@ -27,12 +27,19 @@ func startSandbox(ctx context.Context, c Config, kept keptSecrets, log *zap.Logg
 	return sandbox.New(ctx, cfg, log)
 }
 
-// sandboxSettings are what quotes and the sandbox agree on.
+// sandboxSettings are what quotes and the sandbox agree on: the key, the application that sellers authorize, and where the sandbox is
+// reached, which for a browser on another machine may be another address (SANDBOX_PUBLIC_URL).
 func (c Config) sandboxSettings(kept keptSecrets) map[string]string {
+	browser := c.url(addrSandbox)
+	if v, ok := c.Lookup("SANDBOX_PUBLIC_URL"); ok && v != "" {
+		browser = strings.TrimSuffix(v, "/")
+	}
 	return map[string]string{
 		"STRIPE_API_KEY": kept.SandboxKey, "STRIPE_API_KEY_FILE": "",
 		"STRIPE_API_BASE":  c.url(addrSandbox),
 		"STRIPE_CLIENT_ID": sandbox.DefaultClientID,
+
+		"SANDBOX_PUBLIC_URL": browser, "STRIPE_CONNECT_URL": browser, "CHECKOUT_ORIGINS": browser,
 	}
 }
 

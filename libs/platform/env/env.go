@@ -36,12 +36,26 @@ func (r *Reader) Fault(name string, format string, args ...any) {
 	r.faults = append(r.faults, fmt.Errorf("%s: "+format, append([]any{name}, args...)...))
 }
 
-// String returns the variable's value without surrounding space, or fallback when it is unset or empty.
+// String returns the variable's value without surrounding space, or the content of the file that name_FILE names; fallback when
+// neither says anything. Both set is a fault.
 func (r *Reader) String(name, fallback string) string {
-	if v, ok := r.lookup(name); ok && strings.TrimSpace(v) != "" {
-		return strings.TrimSpace(v)
+	v, _ := r.lookup(name)
+	path, _ := r.lookup(name + "_FILE")
+	v, path = strings.TrimSpace(v), strings.TrimSpace(path)
+	switch {
+	case v != "" && path != "":
+		r.Fault(name, "is set twice: by itself and by %s_FILE; keep one", name)
+	case path != "":
+		b, err := os.ReadFile(path) //nolint:gosec // the operator names the file in the environment
+		if err != nil {
+			r.Fault(name+"_FILE", "%v", err)
+		}
+		v = strings.TrimSpace(string(b))
 	}
-	return fallback
+	if v == "" {
+		return fallback
+	}
+	return v
 }
 
 // Required returns the variable's value; unset or empty is a fault.

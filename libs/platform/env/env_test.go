@@ -73,3 +73,32 @@ func TestSecretNeverPrintsItself(t *testing.T) {
 		t.Errorf("a secret printed itself: %s", printed)
 	}
 }
+
+// Compose gives quotes the sandbox's address this way: one file more, and no other compose file.
+func TestASettingMayComeFromAFile(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{"base": " http://sandbox:8083\n", "empty": "\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := env.NewReader(from(map[string]string{
+		"BASE_FILE": filepath.Join(dir, "base"), "EMPTY_FILE": filepath.Join(dir, "empty"), "INLINE": "x", "INLINE_FILE": "",
+	}))
+	for name, want := range map[string]string{"BASE": "http://sandbox:8083", "EMPTY": "fallback", "INLINE": "x"} {
+		if got := r.String(name, "fallback"); got != want {
+			t.Errorf("String(%s) = %q, want %q", name, got, want)
+		}
+	}
+	if err := r.Err(); err != nil {
+		t.Errorf("Err() = %v, want nil", err)
+	}
+	r = env.NewReader(from(map[string]string{"BOTH": "x", "BOTH_FILE": filepath.Join(dir, "base"), "GONE_FILE": filepath.Join(dir, "gone")}))
+	r.String("BOTH", "")
+	r.String("GONE", "")
+	for _, want := range []string{"BOTH: is set twice", "GONE_FILE:"} {
+		if err := r.Err(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Err() = %v, want %q in it", err, want)
+		}
+	}
+}
