@@ -4,6 +4,7 @@ go 1.26.0
 
 replace (
 	quittance.internal/libs/domain => ../../libs/domain
+	quittance.internal/libs/operations => ../../libs/operations
 	quittance.internal/libs/platform => ../../libs/platform
 	quittance.internal/libs/quotepaid => ../../libs/quotepaid
 	quittance.internal/services/ingress => ../../services/ingress
@@ -77,4 +78,5 @@ require (
 	golang.org/x/term v0.47.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
+	quittance.internal/libs/operations v0.0.0-00010101000000-000000000000 // indirect
 )

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"quittance.internal/libs/operations/advice"
 )
 
 // The exit codes. exitCodeHelp documents them.
@@ -12,6 +14,7 @@ const (
 	codeError      = 1
 	codeUsage      = 2
 	codeDifference = 3
+	codeBudget     = 4
 	codeNotFound   = 5
 )
 
@@ -42,4 +45,20 @@ func notFound(next, format string, args ...any) error {
 // advise adds the next command to an error.
 func advise(next, format string, args ...any) error {
 	return &fault{code: codeError, err: fmt.Errorf(format, args...), next: next}
+}
+
+// codeOf is the exit code of a kind of trouble.
+func codeOf(kind advice.Kind) int {
+	switch kind {
+	case advice.Usage:
+		return codeUsage
+	case advice.Difference:
+		return codeDifference
+	case advice.Budget:
+		return codeBudget
+	case advice.NotFound:
+		return codeNotFound
+	case advice.Failed:
+	}
+	return codeError
 }

@@ -4,6 +4,7 @@ go 1.26.0
 
 replace (
 	quittance.internal/libs/domain => ../../libs/domain
+	quittance.internal/libs/operations => ../../libs/operations
 	quittance.internal/libs/platform => ../../libs/platform
 )
 
@@ -16,6 +17,7 @@ require (
 	go.uber.org/zap v1.28.0
 	golang.org/x/term v0.47.0
 	quittance.internal/libs/domain v0.0.0-00010101000000-000000000000
+	quittance.internal/libs/operations v0.0.0-00010101000000-000000000000
 	quittance.internal/libs/platform v0.0.0-00010101000000-000000000000
 )
 

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/platform/env"
 )
 
@@ -149,6 +150,12 @@ func (a *app) exit(err error) int {
 		return codeOK
 	}
 	fmt.Fprintln(a.err, "quotectl:", err)
+	if e, ok := errors.AsType[*advice.Error](err); ok {
+		if e.Next != "" {
+			fmt.Fprintln(a.err, "next:", e.Next)
+		}
+		return codeOf(e.Kind)
+	}
 	if f, ok := errors.AsType[*fault](err); ok {
 		if f.next != "" {
 			fmt.Fprintln(a.err, "next:", f.next)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/story"
 	"quittance.internal/libs/platform/natsstream"
 )
 
@@ -76,20 +77,20 @@ func (a *app) replay(cmd *cobra.Command, id, reason string) error {
 	}
 	answer, err := requestReplay(ctx, nc, natsstream.ReplayRequest{Stream: r.Stream, Sequence: r.Sequence, Reason: reason})
 	if err != nil {
-		return fmt.Errorf("replay %s: %w", reference(r), err)
+		return fmt.Errorf("replay %s: %w", story.Reference(r), err)
 	}
 	out := replayed{
 		Stream: r.Stream, Sequence: r.Sequence, Quote: answer.Quote, Outcome: answer.Outcome, Reason: answer.Reason,
 		Recorded: answer.Recorded, Before: answer.Before, After: answer.After, Changed: answer.Changed,
 	}
-	out.EventID, out.Type = eventOf(r)
-	return a.showReplayed(out, reference(r))
+	out.EventID, out.Type = story.EventOf(r)
+	return a.showReplayed(out, story.Reference(r))
 }
 
 // replayable finds the one message that is meant.
 func replayable(ctx context.Context, log *natsstream.Log, id string, byPlace bool) (natsstream.Record, error) {
 	if byPlace {
-		return readReference(ctx, log, id)
+		return story.Message(ctx, log, id)
 	}
 	records, err := log.ReadAll(ctx, event.StreamStripe, "stripe.*.*."+id+".>")
 	if err != nil {
@@ -103,7 +104,7 @@ func replayable(ctx context.Context, log *natsstream.Log, id string, byPlace boo
 	}
 	places := make([]string, len(records))
 	for i, r := range records {
-		places[i] = reference(r)
+		places[i] = story.Reference(r)
 	}
 	return natsstream.Record{}, advise("quotectl replay "+places[0], "%d stored events have the id %s: %s; name one by its place", len(records), id, strings.Join(places, ", "))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/story"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
 	"quittance.internal/services/operator/scenario"
@@ -80,11 +81,11 @@ func newestPublication(ctx context.Context, log *natsstream.Log, quoteID string)
 	for _, r := range records {
 		envelope, err := event.Decode(r.Data)
 		if err != nil {
-			return event.Published{}, fmt.Errorf("decode %s: %w", reference(r), err)
+			return event.Published{}, fmt.Errorf("decode %s: %w", story.Reference(r), err)
 		}
 		p, err := event.Data[event.Published](envelope)
 		if err != nil {
-			return event.Published{}, fmt.Errorf("decode %s: %w", reference(r), err)
+			return event.Published{}, fmt.Errorf("decode %s: %w", story.Reference(r), err)
 		}
 		if p.Revision > newest.Revision {
 			newest = p

@@ -1,4 +1,4 @@
-package operator
+package story
 
 import (
 	"context"
@@ -11,11 +11,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/platform/logging"
 )
 
-// mailEntry is what is read of an entry of the mail ledger.
-type mailEntry struct {
+// MailEntry is what is read of an entry of the mail ledger.
+type MailEntry struct {
 	State      string    `json:"state"`
 	Attempts   int       `json:"attempts"`
 	Resends    int       `json:"resends"`
@@ -31,8 +32,8 @@ type mailEntry struct {
 }
 
 // addMails adds the quote's mails, each as it stands now.
-func (t *teller) addMails(ctx context.Context, s *story) error {
-	return t.eachMail(ctx, s.Seller+"."+s.Quote+".>", func(key string, e mailEntry) {
+func (t *Teller) addMails(ctx context.Context, s *Story) error {
+	return t.EachMail(ctx, s.Seller+"."+s.Quote+".>", func(key string, e MailEntry) {
 		at := e.AcceptedAt
 		if at.IsZero() {
 			at = e.UpdatedAt
@@ -41,34 +42,34 @@ func (t *teller) addMails(ctx context.Context, s *story) error {
 		if e.Code != 0 {
 			parts = append(parts, strconv.Itoa(e.Code))
 		}
-		for _, text := range []string{maskAddresses(e.Reply), e.Reason} {
+		for _, text := range []string{MaskAddresses(e.Reply), e.Reason} {
 			if text != "" {
 				parts = append(parts, text)
 			}
 		}
 		if e.Attempts != 1 {
-			parts = append(parts, number(e.Attempts)+" attempts")
+			parts = append(parts, strconv.Itoa(e.Attempts)+" attempts")
 		}
 		ref := key
 		if e.MessageID != "" {
 			ref = "<" + e.MessageID + ">"
 		}
-		s.Steps = append(s.Steps, step{
+		s.Steps = append(s.Steps, Step{
 			At: at, Kind: "mail", Ref: ref, rank: rankMail, cause: s.causeOf(e.Sequence), Summary: strings.Join(parts, "  "),
 			Detail: map[string]any{
 				"key": key, "state": e.State, "attempts": e.Attempts, "resends": e.Resends, "code": e.Code,
-				"reply": maskAddresses(e.Reply), "reason": e.Reason, "message_id": e.MessageID, "first_at": e.FirstAt,
+				"reply": MaskAddresses(e.Reply), "reason": e.Reason, "message_id": e.MessageID, "first_at": e.FirstAt,
 				"updated_at": e.UpdatedAt, "took_ms": at.Sub(e.FirstAt).Milliseconds(), "sequence": e.Sequence,
 			},
 		})
 	})
 }
 
-// eachMail calls f with every entry of the ledger whose key matches filter.
-func (t *teller) eachMail(ctx context.Context, filter string, f func(key string, e mailEntry)) error {
-	bucket, err := t.log.JetStream().KeyValue(ctx, event.BucketMail)
+// EachMail calls f with every entry of the ledger whose key matches filter.
+func (t *Teller) EachMail(ctx context.Context, filter string, f func(key string, e MailEntry)) error {
+	bucket, err := t.Log.JetStream().KeyValue(ctx, event.BucketMail)
 	if err != nil {
-		return advise("quotectl declare", "look up bucket %s: %w", event.BucketMail, err)
+		return advice.New("quotectl declare", "look up bucket %s: %w", event.BucketMail, err)
 	}
 	watch, err := bucket.Watch(ctx, filter, jetstream.IgnoreDeletes())
 	if err != nil {
@@ -83,7 +84,7 @@ func (t *teller) eachMail(ctx context.Context, filter string, f func(key string,
 			if kv == nil {
 				return nil
 			}
-			var e mailEntry
+			var e MailEntry
 			if err := json.Unmarshal(kv.Value(), &e); err != nil {
 				return fmt.Errorf("decode entry %s of the mail ledger: %w", kv.Key(), err)
 			}
@@ -92,8 +93,8 @@ func (t *teller) eachMail(ctx context.Context, filter string, f func(key string,
 	}
 }
 
-// maskAddresses masks what looks like an e-mail address in a server's words.
-func maskAddresses(text string) string {
+// MaskAddresses masks what looks like an e-mail address in a server's words.
+func MaskAddresses(text string) string {
 	words := strings.Fields(text)
 	for i, word := range words {
 		if core := strings.Trim(word, "<>()[],;:\"'"); strings.Contains(core, "@") {

@@ -1,4 +1,9 @@
-package operator
+// Package story tells what happened to a quote, step by step: commands, webhooks, where they lie in the log, what was
+// decided, the events that followed, the mails.
+//
+// It reads the log, the mail ledger and the projection, changes nothing and renders nothing; quotectl and the console do
+// that. E-mail addresses are masked here, so that no caller can forget it.
+package story
 
 import (
 	"cmp"
@@ -17,8 +22,8 @@ import (
 	"quittance.internal/libs/platform/redisquote"
 )
 
-// step is one thing that happened.
-type step struct {
+// Step is one thing that happened.
+type Step struct {
 	At time.Time `json:"at"`
 	// AfterMS is how long after the first step, in milliseconds.
 	AfterMS float64 `json:"after_ms"`
@@ -34,8 +39,8 @@ type step struct {
 	rank  int    // order of steps of the same moment
 }
 
-// story is all that is known of one quote, or of one event that no quote is known for.
-type story struct {
+// Story is all that is known of one quote, or of one event that no quote is known for.
+type Story struct {
 	Quote    string   `json:"quote,omitempty"`
 	Seller   string   `json:"seller,omitempty"`
 	Revision int      `json:"revision,omitempty"`
@@ -46,7 +51,7 @@ type story struct {
 	Currency string   `json:"currency,omitempty"`
 	Mode     string   `json:"mode,omitempty"`
 	Account  string   `json:"account,omitempty"`
-	Steps    []step   `json:"steps"`
+	Steps    []Step   `json:"steps"`
 	// Notes say what could not be looked up.
 	Notes []string `json:"notes,omitempty"`
 
@@ -54,19 +59,19 @@ type story struct {
 	owner string         // the owner's address, masked
 }
 
-// teller puts stories together. reader is nil where Redis is not configured.
-type teller struct {
-	log    *natsstream.Log
-	reader *redisquote.Reader
+// Teller puts stories together. Reader is nil where Redis is not configured: the stories then say what they lack.
+type Teller struct {
+	Log    *natsstream.Log
+	Reader *redisquote.Reader
 }
 
 // ofQuote tells the story of a quote; it returns natsstream.ErrNotFound when the log has none of that name.
-func (t *teller) ofQuote(ctx context.Context, id string) (*story, error) {
-	records, err := t.log.ReadAll(ctx, event.StreamQuotes, "quote.*.*."+id+".*")
+func (t *Teller) ofQuote(ctx context.Context, id string) (*Story, error) {
+	records, err := t.Log.ReadAll(ctx, event.StreamQuotes, "quote.*.*."+id+".*")
 	if err != nil {
 		return nil, err
 	}
-	s := &story{Quote: id, Flags: []string{}, zone: time.UTC}
+	s := &Story{Quote: id, Flags: []string{}, zone: time.UTC}
 	accounts := map[string]bool{}
 	for _, r := range records {
 		if err := s.addQuoteRecord(r, accounts); err != nil {
@@ -89,8 +94,8 @@ func (t *teller) ofQuote(ctx context.Context, id string) (*story, error) {
 }
 
 // finish orders the steps and counts the time from the first.
-func (s *story) finish() {
-	slices.SortStableFunc(s.Steps, func(a, b step) int {
+func (s *Story) finish() {
+	slices.SortStableFunc(s.Steps, func(a, b Step) int {
 		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.rank, b.rank))
 	})
 	for i := range s.Steps {
@@ -110,17 +115,17 @@ const (
 )
 
 // addQuoteRecord adds one message of the QUOTES stream: a command of the quote, or a fact that payments published.
-func (s *story) addQuoteRecord(r natsstream.Record, accounts map[string]bool) error {
+func (s *Story) addQuoteRecord(r natsstream.Record, accounts map[string]bool) error {
 	subject, ok := event.ParseQuoteSubject(r.Subject)
 	if !ok {
 		return nil
 	}
 	envelope, err := event.Decode(r.Data)
 	if err != nil {
-		return fmt.Errorf("decode %s: %w", reference(r), err)
+		return fmt.Errorf("decode %s: %w", Reference(r), err)
 	}
 	s.Seller = subject.Seller
-	st := step{At: r.Time, Kind: "event", Ref: reference(r), rank: rankEvent, Detail: map[string]any{
+	st := Step{At: r.Time, Kind: "event", Ref: Reference(r), rank: rankEvent, Detail: map[string]any{
 		"event": subject.Event, "n": subject.N, "sequence": r.Sequence, "id": envelope.ID, "time": envelope.Time,
 	}}
 	switch subject.Event {
@@ -137,7 +142,7 @@ func (s *story) addQuoteRecord(r natsstream.Record, accounts map[string]bool) er
 	return nil
 }
 
-func (s *story) command(subject event.QuoteSubject, envelope event.Envelope, accounts map[string]bool) (string, error) {
+func (s *Story) command(subject event.QuoteSubject, envelope event.Envelope, accounts map[string]bool) (string, error) {
 	if subject.Event == event.NameDrafted {
 		return "drafted version " + subject.N, nil
 	}
@@ -160,7 +165,7 @@ func (s *story) command(subject event.QuoteSubject, envelope event.Envelope, acc
 }
 
 // fact describes quote.paid or one of its siblings, and names the Stripe event that led to it.
-func (s *story) fact(subject event.QuoteSubject, envelope event.Envelope, detail map[string]any) (summary, cause string, err error) {
+func (s *Story) fact(subject event.QuoteSubject, envelope event.Envelope, detail map[string]any) (summary, cause string, err error) {
 	d, err := event.Data[event.PaymentFact](envelope) // quote.paid has the same names for what is read here
 	if err != nil {
 		return "", "", err
@@ -172,13 +177,13 @@ func (s *story) fact(subject event.QuoteSubject, envelope event.Envelope, detail
 
 // addPayments adds the Stripe events that touched the quote on any of its accounts, with the decisions about them, and the
 // status that came of them.
-func (t *teller) addPayments(ctx context.Context, s *story, accounts map[string]bool) error {
-	if t.reader == nil {
+func (t *Teller) addPayments(ctx context.Context, s *Story, accounts map[string]bool) error {
+	if t.Reader == nil {
 		s.Notes = append(s.Notes, "REDIS_URL is not set: the Stripe events, the decisions about them and the status are left out")
 		return nil
 	}
 	if len(accounts) == 0 {
-		q, err := t.reader.Quote(ctx, s.Quote)
+		q, err := t.Reader.Quote(ctx, s.Quote)
 		if err != nil && !errors.Is(err, redisquote.ErrNotFound) {
 			return err
 		}
@@ -187,7 +192,7 @@ func (t *teller) addPayments(ctx context.Context, s *story, accounts map[string]
 		}
 	}
 	for account := range accounts {
-		touches, err := t.reader.Touches(ctx, account, s.Quote)
+		touches, err := t.Reader.Touches(ctx, account, s.Quote)
 		if err != nil {
 			return err
 		}
@@ -197,7 +202,7 @@ func (t *teller) addPayments(ctx context.Context, s *story, accounts map[string]
 				continue
 			}
 			seen[touch.Sequence] = true
-			r, err := t.log.ReadSequence(ctx, event.StreamStripe, touch.Sequence)
+			r, err := t.Log.ReadSequence(ctx, event.StreamStripe, touch.Sequence)
 			if err != nil {
 				s.Notes = append(s.Notes, fmt.Sprintf("STRIPE:%d (%s): %v", touch.Sequence, touch.EventID, err))
 				continue
@@ -214,11 +219,11 @@ func (t *teller) addPayments(ctx context.Context, s *story, accounts map[string]
 }
 
 // addStatus takes the status from the account of the newest revision.
-func (t *teller) addStatus(ctx context.Context, s *story, account string) error {
+func (t *Teller) addStatus(ctx context.Context, s *Story, account string) error {
 	if s.Account != "" && account != s.Account {
 		return nil
 	}
-	p, err := t.reader.Payment(ctx, account, s.Quote)
+	p, err := t.Reader.Payment(ctx, account, s.Quote)
 	if errors.Is(err, redisquote.ErrNotFound) {
 		return nil
 	}
@@ -251,31 +256,31 @@ func statusTime(state quote.State, p redisquote.Payment, revision int) time.Time
 }
 
 // addStripeRecord adds one message of the STRIPE stream: how it came in, where it lies, and what was decided.
-func (t *teller) addStripeRecord(ctx context.Context, s *story, r natsstream.Record) error {
-	id, typ := eventOf(r)
+func (t *Teller) addStripeRecord(ctx context.Context, s *Story, r natsstream.Record) error {
+	id, typ := EventOf(r)
 	h := r.Header
 	received, err := time.Parse(time.RFC3339Nano, h.Get(event.HeaderReceivedAt))
 	if err != nil {
 		received = r.Time // written by something older or other than ingress
 	}
-	s.Steps = append(s.Steps, step{
+	s.Steps = append(s.Steps, Step{
 		At: received, Kind: "webhook", Ref: id, rank: rankWebhook, cause: id,
 		Summary: fmt.Sprintf("%s  secret %s  source %s", typ, dash(h.Get(event.HeaderSecretName)), dash(h.Get(event.HeaderSource))),
 		Detail: map[string]any{
 			"event_id": id, "type": typ, "secret": h.Get(event.HeaderSecretName), "source": h.Get(event.HeaderSource),
 			"api_version": h.Get(event.HeaderAPIVersion),
 		},
-	}, step{
-		At: r.Time, Kind: "log", Ref: reference(r), rank: rankLog, cause: id,
+	}, Step{
+		At: r.Time, Kind: "log", Ref: Reference(r), rank: rankLog, cause: id,
 		Summary: "sha256 " + shortHash(h.Get(event.HeaderBodySHA256)),
 		Detail:  map[string]any{"sequence": r.Sequence, "sha256": h.Get(event.HeaderBodySHA256), "bytes": len(r.Data), "subject": r.Subject},
 	})
-	if t.reader == nil {
+	if t.Reader == nil {
 		return nil
 	}
-	o, err := t.reader.Outcome(ctx, event.StreamStripe, r.Sequence)
+	o, err := t.Reader.Outcome(ctx, event.StreamStripe, r.Sequence)
 	if errors.Is(err, redisquote.ErrNotFound) {
-		s.Notes = append(s.Notes, reference(r)+" is not decided yet: is the payments worker running and not behind?")
+		s.Notes = append(s.Notes, Reference(r)+" is not decided yet: is the payments worker running and not behind?")
 		return nil
 	}
 	if err != nil {
@@ -285,7 +290,7 @@ func (t *teller) addStripeRecord(ctx context.Context, s *story, r natsstream.Rec
 	return nil
 }
 
-func decision(id string, o redisquote.Outcome) step {
+func decision(id string, o redisquote.Outcome) Step {
 	summary := o.Outcome
 	if o.Before != o.After {
 		summary += "  " + dash(o.Before) + " → " + o.After
@@ -296,7 +301,7 @@ func decision(id string, o redisquote.Outcome) step {
 	if o.Handler != "" {
 		summary += "  handler " + o.Handler
 	}
-	return step{
+	return Step{
 		At: o.At, Kind: "decision", Ref: id, rank: rankDecision, cause: id, Summary: summary,
 		Detail: map[string]any{
 			"outcome": o.Outcome, "before": o.Before, "after": o.After, "reason": o.Reason, "handler": o.Handler, "quote": o.Quote,
@@ -305,7 +310,7 @@ func decision(id string, o redisquote.Outcome) step {
 }
 
 // causeOf is the Stripe event behind the quote.paid of that sequence.
-func (s *story) causeOf(sequence uint64) string {
+func (s *Story) causeOf(sequence uint64) string {
 	ref := event.StreamQuotes + ":" + strconv.FormatUint(sequence, 10)
 	for _, st := range s.Steps {
 		if st.Ref == ref {
@@ -316,8 +321,8 @@ func (s *story) causeOf(sequence uint64) string {
 }
 
 // only keeps the steps that the Stripe event led to; it returns false when there are none.
-func (s *story) only(eventID string) bool {
-	s.Steps = slices.DeleteFunc(s.Steps, func(st step) bool { return st.cause != eventID })
+func (s *Story) only(eventID string) bool {
+	s.Steps = slices.DeleteFunc(s.Steps, func(st Step) bool { return st.cause != eventID })
 	if len(s.Steps) == 0 {
 		return false
 	}
@@ -325,8 +330,8 @@ func (s *story) only(eventID string) bool {
 	return true
 }
 
-// eventOf reads id and type off the subject.
-func eventOf(r natsstream.Record) (id, typ string) {
+// EventOf reads id and type off the subject.
+func EventOf(r natsstream.Record) (id, typ string) {
 	if subject, ok := event.ParseStripeSubject(r.Subject); ok {
 		return subject.EventID, subject.Type
 	}
@@ -335,14 +340,26 @@ func eventOf(r natsstream.Record) (id, typ string) {
 		return parts[4], "conflict"
 	}
 	if subject, ok := event.ParseQuoteSubject(r.Subject); ok {
-		return reference(r), "quote." + subject.Event
+		return Reference(r), "quote." + subject.Event
 	}
-	return reference(r), strings.Join(parts[1:min(2, len(parts))], "")
+	return Reference(r), strings.Join(parts[1:min(2, len(parts))], "")
 }
 
-// reference is a stored message's name for people: STRIPE:88120.
-func reference(r natsstream.Record) string {
+// Reference is a stored message's name for people: STRIPE:88120.
+func Reference(r natsstream.Record) string {
 	return r.Stream + ":" + strconv.FormatUint(r.Sequence, 10)
+}
+
+func money(amount int64, currency string) string {
+	return quote.Money{Amount: amount, Currency: currency}.String()
+}
+
+// dash stands for what is empty.
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
 }
 
 func shortHash(sum string) string {

@@ -1,0 +1,29 @@
+module quittance.internal/libs/operations
+
+go 1.26.0
+
+replace (
+	quittance.internal/libs/domain => ../domain
+	quittance.internal/libs/platform => ../platform
+)
+
+require (
+	github.com/nats-io/nats.go v1.55.0
+	quittance.internal/libs/domain v0.0.0-00010101000000-000000000000
+	quittance.internal/libs/platform v0.0.0-00010101000000-000000000000
+)
+
+require (
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/nats-io/nkeys v0.4.16 // indirect
+	github.com/nats-io/nuid v1.0.1 // indirect
+	github.com/redis/go-redis/v9 v9.23.0 // indirect
+	github.com/synadia-io/orbit.go/jetstreamext v0.3.2 // indirect
+	github.com/synadia-io/orbit.go/natsext v0.1.3 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
+	go.uber.org/multierr v1.10.0 // indirect
+	go.uber.org/zap v1.28.0 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
