@@ -198,8 +198,12 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 	}
 	_, err = quo.ReadAll(ctx, event.StreamQuotes, event.QuoteFilter("main", "q_1"))
 	must("quotes folds an aggregate", err)
-	_, err = quo.Command(ctx, natsstream.Message{Subject: "seller.plan_set.main.1", Data: []byte("{}")}, event.SellerFilter("main"), 0)
-	must("quotes publishes a seller's event", err)
+	last := uint64(0)
+	for _, name := range []string{event.NamePlanSet, event.NameSeatSet, event.NameAuthorized, event.NameConnected, event.NameDeauthorized, event.NameConnectRefused} {
+		stored, err := quo.Command(ctx, natsstream.Message{Subject: event.SellerSubject(name, "main", "1"), Data: []byte("{}")}, event.SellerFilter("main"), last)
+		must("quotes publishes a seller's "+name, err)
+		last = stored.Sequence
+	}
 	_, err = quo.ReadAll(ctx, event.StreamSellers, event.SellerFilter("main"))
 	must("quotes folds a seller", err)
 	for _, name := range []string{event.NameCheckoutRequested, event.NameCheckoutOpened} {
@@ -208,7 +212,7 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 		must("quotes publishes "+s, err)
 	}
 
-	must("payments looks its streams up", natsstream.Check(ctx, pay.JetStream(), event.StreamStripe, event.StreamQuotes, event.StreamDead))
+	must("payments looks its streams up", natsstream.Check(ctx, pay.JetStream(), event.StreamStripe, event.StreamQuotes, event.StreamSellers, event.StreamDead))
 	system, err := pay.JetStream().KeyValue(ctx, event.BucketSystem)
 	must("payments opens SYSTEM", err)
 	_, err = system.Put(ctx, "redis.identity", []byte("{}"))
@@ -217,6 +221,8 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 	must("payments reads SYSTEM", err)
 	fact(pay, natsstream.Message{Subject: "quote.paid.main.q_1.1", Absent: "quote.published.main.q_1.2"})
 	fact(pay, natsstream.Message{Subject: "quote.refunded.main.q_1.pi_1"})
+	fact(pay, natsstream.Message{Subject: event.SellerSubject(event.NameAccountUpdated, "acct_1", "evt_1")})
+	fact(pay, natsstream.Message{Subject: event.SellerSubject(event.NameAccountDeauthorized, "acct_1", "evt_2")})
 	_, err = pay.Scan(ctx, event.StreamStripe, 1, 10)
 	must("payments scans STRIPE", err)
 	_, err = pay.SequenceAt(ctx, event.StreamQuotes, time.Unix(0, 0))
@@ -306,6 +312,9 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"$KV.MAIL.x", []string{"notifier", "operator"}},
 		{"$KV.SYSTEM.x", []string{"payments", "operator"}},
 		{"seller.connected.main.9", []string{"quotes"}},
+		{"seller.connect_refused.main.9", []string{"quotes"}},
+		{"seller.account_updated.acct_1.evt_9", []string{"payments"}},
+		{"seller.account_deauthorized.acct_1.evt_9", []string{"payments"}},
 		{"journal.replay", []string{"operator"}},
 		{"timer.x", nil},
 		{"op.payments.replay", []string{"operator"}},
@@ -325,7 +334,7 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"$JS.ACK.QUOTES.subscriber_example.1.1.1.1.0", []string{"subscriber_example", "operator"}},
 		{"$JS.API.STREAM.INFO.STRIPE", []string{"ingress", "payments", "operator"}},
 		{"$JS.API.STREAM.INFO.QUOTES", []string{"payments", "notifier", "quotes", "operator"}},
-		{"$JS.API.STREAM.INFO.SELLERS", []string{"quotes", "operator"}},
+		{"$JS.API.STREAM.INFO.SELLERS", []string{"payments", "quotes", "operator"}},
 		{"$JS.API.DIRECT.GET.SELLERS", []string{"quotes", "operator"}},
 		{"$JS.API.STREAM.INFO.KV_MAIL", []string{"notifier", "operator"}},
 		{"$JS.API.DIRECT.GET.STRIPE", []string{"ingress", "payments", "operator"}},

@@ -37,8 +37,9 @@ type item struct {
 	change  stripeevent.Change // of a Stripe event
 	facts   quote.Facts        // what it adds to each target
 	targets []target
-	out     redisquote.Outcome // decided once out.Outcome is set
-	err     error              // why it must come again
+	account *natsstream.Message // the fact of an event about a Stripe account
+	out     redisquote.Outcome  // decided once out.Outcome is set
+	err     error               // why it must come again
 }
 
 func newItem(m jetstream.Msg) (*item, error) {
@@ -54,6 +55,7 @@ func newItem(m jetstream.Msg) (*item, error) {
 // reset forgets what an earlier try of the batch found out.
 func (it *item) reset() {
 	it.change, it.facts, it.targets, it.out, it.err = stripeevent.Change{}, quote.Facts{}, nil, redisquote.Outcome{}, nil
+	it.account = nil
 }
 
 func (it *item) decide(outcome, reason string) { it.out.Outcome, it.out.Reason = outcome, reason }
@@ -71,7 +73,10 @@ func (it *item) fields() []zap.Field {
 		f = append(f, zap.String("event_id", it.out.EventID))
 	}
 	if it.out.Quote != "" {
-		f = append(f, zap.String("quote_id", it.out.Quote), zap.String("account", it.out.Account))
+		f = append(f, zap.String("quote_id", it.out.Quote))
+	}
+	if it.out.Account != "" {
+		f = append(f, zap.String("account", it.out.Account))
 	}
 	if trace := it.record.Header.Get(event.HeaderTraceParent); trace != "" {
 		f = append(f, zap.String("trace_id", trace))

@@ -43,6 +43,10 @@ func (b *batch) decodeOne(it *item) {
 		it.decide(outcomeRefused, subject.Mode+"-mode event in a deployment of mode "+b.w.cfg.Mode) // R76
 		return
 	}
+	if stripeevent.AboutAccount(subject.Type) {
+		b.decodeAccount(it, subject)
+		return
+	}
 	if !stripeevent.Wanted(subject.Type) {
 		it.decide(outcomeIgnored, "type says nothing about a quote")
 		return

@@ -48,7 +48,7 @@ func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err er
 	if err != nil {
 		return err
 	}
-	if err := natsstream.Check(ctx, logs.JetStream(), event.StreamStripe, event.StreamQuotes, event.StreamDead); err != nil {
+	if err := natsstream.Check(ctx, logs.JetStream(), event.StreamStripe, event.StreamQuotes, event.StreamSellers, event.StreamDead); err != nil {
 		return err
 	}
 	system, err := logs.JetStream().KeyValue(ctx, event.BucketSystem)

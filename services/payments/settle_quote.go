@@ -87,6 +87,7 @@ func (b *batch) apply(ctx context.Context) error {
 // conclude publishes what follows from the committed facts and records what became of each message.
 func (b *batch) conclude(ctx context.Context) error {
 	b.publish(ctx)
+	b.publishAccounts(ctx)
 	fault.Hit("payments.after-emit")
 	b.passErrorsToItems()
 	if err := b.setAside(ctx); err != nil {

@@ -37,7 +37,7 @@ func TestSettingsHaveDefaults(t *testing.T) {
 func TestAllFaultsOfTheSettingsAreToldAtOnceAndNoToken(t *testing.T) {
 	_, err := quotes.ConfigFromEnv(lookup(map[string]string{
 		"QUOTES_ADDR": "8081", "QUOTES_ADMIN_ADDR": "x", "MODE": "prod", "DURABILITY": "maybe", "LOG_LEVEL": "loud", "PUBLIC_URL": "quotes.example",
-		"API_TOKENS": "secret1,a:king:secret2,b:seller@x.y:secret3,c:seller:,d:seller:se cret4,e:seller:secret5,e:viewer:secret5", "REDIS_URL": "nowhere",
+		"API_TOKENS": "secret1,a:king:secret2,b:seller@x.y:secret3,c:seller:,d:seller:se cret4,e:seller:secret5,e:viewer:secret5,f:seller@acct_1:secret6", "REDIS_URL": "nowhere",
 	}))
 	if err == nil {
 		t.Fatal("ConfigFromEnv = nil, want faults")
@@ -45,6 +45,7 @@ func TestAllFaultsOfTheSettingsAreToldAtOnceAndNoToken(t *testing.T) {
 	for _, want := range []string{
 		"QUOTES_ADDR", "QUOTES_ADMIN_ADDR", "MODE", "DURABILITY", "LOG_LEVEL", "PUBLIC_URL", "REDIS_URL",
 		"entry 1:", "the role of a", "the seller of b", "the token of c", "the token of d", "the name e is given twice", "has the token of e",
+		"the seller of f",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("faults lack %q: %v", want, err)

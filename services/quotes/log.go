@@ -30,17 +30,9 @@ func (s *Service) load(ctx context.Context, seller, id string) (*quote.Aggregate
 	}
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
-	records, err := s.stream.ReadAll(ctx, event.StreamQuotes, filter)
-	if errors.Is(err, jetstreamext.ErrBatchUnsupported) {
-		// This is how the client reads the server's "413 Too Many Results".
-		records, err = s.readLong(ctx, filter)
-	}
+	records, err := s.readEvents(ctx, event.StreamQuotes, filter)
 	if err != nil {
 		return nil, fmt.Errorf("load quote %s: %w", id, err)
-	}
-	// The client ends the list without an error when its time is up.
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("load quote %s: %w: %w", id, natsstream.ErrUnavailable, err)
 	}
 	a := &quote.Aggregate{}
 	for _, r := range records {
@@ -51,16 +43,34 @@ func (s *Service) load(ctx context.Context, seller, id string) (*quote.Aggregate
 	return a, nil
 }
 
+// readEvents reads every event that the filter matches: one consistent prefix of
+// them. Ctx must have a deadline.
+func (s *Service) readEvents(ctx context.Context, stream, filter string) ([]natsstream.Record, error) {
+	records, err := s.stream.ReadAll(ctx, stream, filter)
+	if errors.Is(err, jetstreamext.ErrBatchUnsupported) {
+		// This is how the client reads the server's "413 Too Many Results".
+		records, err = s.readLong(ctx, stream, filter)
+	}
+	if err != nil {
+		return nil, err
+	}
+	// The client ends the list without an error when its time is up.
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("%w: %w", natsstream.ErrUnavailable, err)
+	}
+	return records, nil
+}
+
 // longPage is how many messages one request of readLong asks for.
 const longPage = 500
 
-// readLong reads a quote with more than 1,024 events, which a single answer of
-// the server cannot hold: hundreds of failed charges make such a one. It goes by
+// readLong reads more than 1,024 events, which a single answer of the server
+// cannot hold: hundreds of failed charges make a quote such a one. It goes by
 // sequence, so that the pages together are a prefix too. Slower, and rare.
-func (s *Service) readLong(ctx context.Context, filter string) ([]natsstream.Record, error) {
+func (s *Service) readLong(ctx context.Context, stream, filter string) ([]natsstream.Record, error) {
 	var records []natsstream.Record
 	for next := uint64(1); ; next = records[len(records)-1].Sequence + 1 {
-		page, err := s.readPage(ctx, filter, next)
+		page, err := s.readPage(ctx, stream, filter, next)
 		if err != nil {
 			return nil, err
 		}
@@ -71,9 +81,9 @@ func (s *Service) readLong(ctx context.Context, filter string) ([]natsstream.Rec
 	}
 }
 
-func (s *Service) readPage(ctx context.Context, filter string, from uint64) ([]natsstream.Record, error) {
+func (s *Service) readPage(ctx context.Context, stream, filter string, from uint64) ([]natsstream.Record, error) {
 	var page []natsstream.Record
-	messages, err := jetstreamext.GetBatch(ctx, s.stream.JetStream(), event.StreamQuotes, longPage,
+	messages, err := jetstreamext.GetBatch(ctx, s.stream.JetStream(), stream, longPage,
 		jetstreamext.GetBatchSubject(filter), jetstreamext.GetBatchSeq(from))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w: %w", filter, natsstream.ErrUnavailable, err)

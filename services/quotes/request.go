@@ -85,7 +85,7 @@ func (c *call) precondition(version int, n need) error {
 		}
 	}
 	return refuse(http.StatusPreconditionFailed, "precondition-failed",
-		"The quote has changed: its version is now "+strconv.Itoa(version)+". Read it and decide again.")
+		"It has changed meanwhile: the version is now "+strconv.Itoa(version)+". Read it and decide again.")
 }
 
 // need says whether a header may be left out.

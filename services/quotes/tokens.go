@@ -92,8 +92,8 @@ func parseToken(entry string) (Token, error) {
 		return Token{}, errors.New("the name is empty or longer than 64 bytes")
 	case !slices.Contains([]string{RoleSeller, RoleViewer, RoleOperator, RoleAdmin}, role):
 		return Token{}, fmt.Errorf("the role of %s is none of seller, viewer, operator, admin", parts[0])
-	case !event.ValidToken(seller):
-		return Token{}, fmt.Errorf("the seller of %s is not made of letters, digits and _", parts[0])
+	case !event.ValidSeller(seller):
+		return Token{}, fmt.Errorf("the seller of %s is not made of letters, digits and _, or is named like a Stripe account (acct_…, platform)", parts[0])
 	case secret == "" || strings.ContainsAny(secret, " \t\r\n"):
 		return Token{}, fmt.Errorf("the token of %s is empty or has spaces in it", parts[0])
 	}

@@ -2,7 +2,10 @@ package sandbox
 
 import "math/big"
 
-var couponParams = parseSpec(`
+func couponRoutes() []route {
+	const p = "/v1/coupons"
+	return []route{
+		{"POST " + p, parseSpec(`
 id str 500
 amount_off int
 percent_off str
@@ -15,12 +18,7 @@ redeem_by int
 metadata meta
 applies_to no
 currency_options no
-`)
-
-func couponRoutes() []route {
-	const p = "/v1/coupons"
-	return []route{
-		{"POST " + p, couponParams, createCoupon},
+`), createCoupon},
 		{"GET " + p, parseSpec(pageSpec + "created range\n"), func(c *call) (any, error) {
 			return c.page(c.all("coupon", func(o object) bool { return within(c.p.obj("created"), o.int("created")) }), p)
 		}},

@@ -11,4 +11,4 @@ func PaymentTypes() []string { return slices.Sorted(maps.Keys(wanted)) }
 
 // AccountTypes lists the types of events about a Stripe account and its connection, sorted. Those of connected accounts come by the Connect
 // endpoint alone.
-func AccountTypes() []string { return []string{"account.application.deauthorized", "account.updated"} }
+func AccountTypes() []string { return []string{typeAccountDeauthorized, typeAccountUpdated} }

@@ -214,11 +214,29 @@ func (d *decoder) claim() Claim {
 	return d.claimIn(details[fieldMetadata])
 }
 
+// claimBefore is what the metadata named before the change that the event tells
+// of: an edit that takes our metadata away is an edit of our coupon (R25). Stripe
+// gives the keys that were changed or taken away, with the values that they had.
+func (d *decoder) claimBefore() Claim {
+	before := in(d.before)
+	was, now := in(before[fieldMetadata]), in(d.object[fieldMetadata])
+	for _, f := range []field{fieldSeller, fieldQuoteID, fieldQuoteRevision} {
+		if was[f] == nil || jsonscan.IsNull(was[f]) {
+			was[f] = now[f]
+		}
+	}
+	return d.claimOf(&was)
+}
+
 func (d *decoder) claimIn(metadata []byte) Claim {
 	if len(metadata) <= len("{}") || !jsonscan.IsObject(metadata) {
 		return Claim{}
 	}
 	m := in(metadata)
+	return d.claimOf(&m)
+}
+
+func (d *decoder) claimOf(m *members) Claim {
 	seller, id, number := text(m[fieldSeller]), text(m[fieldQuoteID]), text(m[fieldQuoteRevision])
 	if seller == "" || id == "" || number == "" {
 		return Claim{}

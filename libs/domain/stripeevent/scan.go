@@ -13,6 +13,7 @@ import (
 type decoder struct {
 	event   [eventFields][]byte
 	object  members // of data.object
+	before  []byte  // data.previous_attributes
 	change  *Change
 	origin  quote.Origin
 	created int64        // of the event, in Unix seconds; 0 if unusable
@@ -85,6 +86,7 @@ const (
 	fieldQuoteID
 	fieldQuoteRevision
 	fieldSeller
+	fieldChargesEnabled
 	fields
 )
 
@@ -186,6 +188,8 @@ func linkFieldOf(key []byte) field {
 		return fieldQuoteRevision
 	case "seller":
 		return fieldSeller
+	case "charges_enabled":
+		return fieldChargesEnabled
 	}
 	return fieldNone
 }
@@ -258,7 +262,7 @@ func (d *decoder) scan(body []byte) error {
 		case "created":
 			at = eventCreated
 		case "data":
-			d.object = members{}
+			d.object, d.before = members{}, nil
 			return d.scanData(&c)
 		default:
 			return nil
@@ -278,13 +282,18 @@ func (d *decoder) scanData(c *jsonscan.Cursor) error {
 		return nil
 	}
 	return c.Object(func(key []byte) error {
-		if string(key) != "object" {
-			return nil
+		switch string(key) {
+		case "object":
+			d.object = members{}
+			if c.Peek() != '{' {
+				return nil
+			}
+			return d.object.read(c)
+		case "previous_attributes":
+			var err error
+			d.before, err = c.Raw()
+			return err
 		}
-		d.object = members{}
-		if c.Peek() != '{' {
-			return nil
-		}
-		return d.object.read(c)
+		return nil
 	})
 }

@@ -14,9 +14,9 @@
 // are refused as a whole, and no body makes it panic. It takes no personal data
 // over. The payments worker calls it, and the operator's tools do.
 //
-// Events of accounts (account.updated, account.application.deauthorized) are
-// not wanted here: they say something about a seller's connection, nothing about
-// a quote. Payment events that still arrive afterwards are decoded as ever.
+// Events of accounts (account.updated, account.application.deauthorized) say
+// something about a seller's connection, nothing about a quote: DecodeAccount
+// reads them. Payment events that still arrive afterwards are decoded as ever.
 package stripeevent
 
 import (
@@ -132,7 +132,10 @@ func (d *decoder) fold(w want, c *Change) {
 		d.refuse("data.object is not a " + w.kind.object())
 		return
 	}
-	if w.kind.mayClaim() {
+	switch {
+	case w.kind == kindCoupon:
+		c.Claim = d.claimBefore()
+	case w.kind.mayClaim():
 		c.Claim = d.claim()
 	}
 	switch {

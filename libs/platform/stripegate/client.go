@@ -1,4 +1,5 @@
-// Package stripegate calls Stripe's API: Checkout Sessions, coupons, customers.
+// Package stripegate calls Stripe's API: Checkout Sessions, coupons, customers,
+// and the authorization of accounts.
 //
 // Its one job is to make each call safe to repeat (a deterministic idempotency
 // key, explicit retries and time limits) and its refusals plain to branch on. It
@@ -7,7 +8,6 @@
 package stripegate
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	// callTimeout is the default of Config.Timeout.
+	// callTimeout bounds one attempt of a call.
 	callTimeout = 8 * time.Second
 	// retries is how often stripe-go repeats a call with the same key after a
 	// broken connection, a 409 or a 503; it waits half a second and more between.
@@ -35,20 +35,25 @@ const (
 type Config struct {
 	// Key is the deployment's secret key, sk_… or rk_….
 	Key env.Secret
-	// Base is the API's address; empty for Stripe's own.
+	// Base is the API's address, also for the exchange of authorization codes;
+	// empty for Stripe's own.
 	Base string
-	// Timeout bounds one attempt of a call. Default 8 s.
-	Timeout time.Duration
-	// Transport carries the calls. Default http.DefaultTransport.
-	Transport http.RoundTripper
+	// ClientID is the application's, ca_…; empty where no account can be connected.
+	ClientID string
+	// ConnectURL is where a browser finds Stripe's page to authorize an account;
+	// empty for Stripe's own.
+	ConnectURL string
 }
 
-// ConfigFromEnv reads STRIPE_API_KEY and STRIPE_API_BASE. mode is test or live: a
-// key that says it is of the other one is a fault.
+// ConfigFromEnv reads STRIPE_API_KEY, STRIPE_API_BASE, STRIPE_CLIENT_ID and
+// STRIPE_CONNECT_URL, which is STRIPE_API_BASE if not given: in containers a
+// browser may know a stand-in of Stripe by another address than the services do.
+// mode is test or live: a key that says it is of the other one is a fault.
 func ConfigFromEnv(r *env.Reader, mode string) Config {
-	c := Config{Key: r.Secret("STRIPE_API_KEY"), Base: strings.TrimRight(r.String("STRIPE_API_BASE", ""), "/")}
-	if u, err := url.Parse(c.Base); c.Base != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-		r.Fault("STRIPE_API_BASE", "%q is not an address such as https://api.stripe.com", c.Base)
+	c := Config{Key: r.Secret("STRIPE_API_KEY"), Base: address(r, "STRIPE_API_BASE", ""), ClientID: r.String("STRIPE_CLIENT_ID", "")}
+	c.ConnectURL = address(r, "STRIPE_CONNECT_URL", c.Base)
+	if id, ok := strings.CutPrefix(c.ClientID, "ca_"); c.ClientID != "" && (!ok || !event.ValidToken(id)) {
+		r.Fault("STRIPE_CLIENT_ID", "%q is not the id of an application, ca_…", c.ClientID)
 	}
 	other := map[string]string{event.ModeTest: "_live_", event.ModeLive: "_test_"}[mode]
 	if other != "" && strings.Contains(c.Key.Reveal(), other) {
@@ -57,24 +62,45 @@ func ConfigFromEnv(r *env.Reader, mode string) Config {
 	return c
 }
 
+func address(r *env.Reader, name, fallback string) string {
+	v := strings.TrimRight(r.String(name, fallback), "/")
+	if u, err := url.Parse(v); v != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		r.Fault(name, "%q is not an address such as https://api.stripe.com", v)
+	}
+	return v
+}
+
 // Configured reports whether there is a key to call Stripe with.
 func (c Config) Configured() bool { return !c.Key.IsZero() }
 
 // Client calls Stripe. It is safe for concurrent use.
-type Client struct{ api *client.API }
+type Client struct {
+	api           *client.API
+	connect, once stripe.Backend // for OAuth; once never repeats a request
+	key, clientID string
+}
 
 // New returns a Client; nothing is called yet.
 func New(c Config) *Client {
-	backend := &stripe.BackendConfig{
-		HTTPClient:        &http.Client{Timeout: cmp.Or(c.Timeout, callTimeout), Transport: c.Transport},
-		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull}, // whoever gets the error logs it
-		MaxNetworkRetries: stripe.Int64(retries),
+	backend := func(kind stripe.SupportedBackend, transport http.RoundTripper, tries int64) stripe.Backend {
+		b := &stripe.BackendConfig{
+			HTTPClient:        &http.Client{Timeout: callTimeout, Transport: transport},
+			LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull}, // whoever gets the error logs it
+			MaxNetworkRetries: stripe.Int64(tries),
+		}
+		if c.Base != "" {
+			b.URL = stripe.String(c.Base)
+		}
+		return stripe.GetBackendWithConfig(kind, b)
 	}
-	if c.Base != "" {
-		backend.URL = stripe.String(c.Base)
+	api, connect := backend(stripe.APIBackend, nil, retries), backend(stripe.ConnectBackend, nil, retries)
+	// net/http repeats a request with an idempotency key by itself where a
+	// connection that it had kept turns out to be closed.
+	fresh := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ForceAttemptHTTP2: false, TLSHandshakeTimeout: callTimeout}
+	return &Client{
+		api: client.New(c.Key.Reveal(), &stripe.Backends{API: api, Connect: connect, Uploads: api}), connect: connect,
+		once: backend(stripe.ConnectBackend, fresh, 0), key: c.Key.Reveal(), clientID: c.ClientID,
 	}
-	api := stripe.GetBackendWithConfig(stripe.APIBackend, backend)
-	return &Client{api: client.New(c.Key.Reveal(), &stripe.Backends{API: api, Connect: api, Uploads: api})}
 }
 
 // params are those of every call: whose account, and which key makes it one call
@@ -129,12 +155,15 @@ func classify(act string, err error) error {
 		e.HTTPStatusCode == http.StatusTooManyRequests || e.HTTPStatusCode == http.StatusConflict || e.HTTPStatusCode == http.StatusUnauthorized {
 		return fmt.Errorf("%s: %w: %w", act, ErrUnavailable, err)
 	}
-	code := string(e.Code)
+	code, message := string(e.Code), e.Msg
+	if e.OAuthError != "" {
+		code, message = e.OAuthError, e.OAuthErrorDescription
+	}
 	if e.Type == stripe.ErrorTypeIdempotency {
 		code = string(e.Type) // the key was used for another call; Stripe gives this one no code
 	}
 	return fmt.Errorf("%s: %w", act, &RefusedError{
-		Status: e.HTTPStatusCode, Code: code, Param: e.Param, Message: e.Msg, RequestID: e.RequestID,
+		Status: e.HTTPStatusCode, Code: code, Param: e.Param, Message: message, RequestID: e.RequestID,
 		AccountDetached: e.HTTPStatusCode == http.StatusForbidden || e.Code == stripe.ErrorCodeAccountInvalid,
 	})
 }

@@ -8,6 +8,7 @@ package stripetest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -71,6 +72,20 @@ func (m *Maker) envelope(typ string, object Object) Object {
 		e["account"] = m.Account
 	}
 	return e
+}
+
+// WithPrevious adds what the object's changed fields were to an event of Event.
+func WithPrevious(body []byte, previous Object) []byte {
+	var e Object
+	var data struct {
+		Data Object `json:"data"`
+	}
+	if err := errors.Join(json.Unmarshal(body, &e), json.Unmarshal(body, &data)); err != nil {
+		panic(err) // a test composed something that is no event
+	}
+	data.Data["previous_attributes"] = previous
+	e["data"] = data.Data
+	return Encode(e)
 }
 
 // Encode writes a body as Stripe does.
