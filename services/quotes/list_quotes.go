@@ -50,6 +50,9 @@ type listed struct {
 	Revision  int        `json:"revision,omitempty"`
 	CreatedAt time.Time  `json:"created_at"`
 	UpdatedAt time.Time  `json:"updated_at"`
+	// at is the time that belongs to Status, zone the owner's: for the pages.
+	at   time.Time
+	zone *time.Location
 }
 
 // listQuotes answers from Redis, which may be a moment behind the log.
@@ -111,25 +114,26 @@ func (s *Service) listed(ctx context.Context, query redisquote.Query, e redisquo
 		return nil, unavailable(err)
 	}
 	a := q.Aggregate()
-	payments := make([]quote.Status, 0, 1)
-	for _, account := range q.Accounts() {
-		p, err := s.reader.Payment(ctx, account, e.ID)
-		if err != nil && !errors.Is(err, redisquote.ErrNotFound) {
-			return nil, unavailable(err)
-		}
-		payments = append(payments, quote.Status(p.Status))
+	a.ID = e.ID
+	st, err := s.standing(ctx, &a)
+	if err != nil {
+		return nil, err
 	}
 	d := q.Drafted.Document
-	status := quote.Overall(a.StateAt(s.cfg.Now()), payments...)
-	if query.Status != "" && status != query.Status || query.Deal != "" && d.Deal.ID != query.Deal {
+	if query.Status != "" && st.Status != query.Status || query.Deal != "" && d.Deal.ID != query.Deal {
 		return nil, nil //nolint:nilnil // nothing to list is no error
 	}
 	due, err := d.DueAtCheckout()
 	if err != nil {
 		return nil, err
 	}
+	zone, err := d.Zone()
+	if err != nil {
+		return nil, err
+	}
 	return &listed{
-		ID: e.ID, Status: status, Title: d.Title, Deal: d.Deal, Amount: due.Amount, Currency: due.Currency,
+		at: st.At, zone: zone,
+		ID: e.ID, Status: st.Status, Title: d.Title, Deal: d.Deal, Amount: due.Amount, Currency: due.Currency,
 		Version: q.Drafted.Version, Revision: a.Revision(), CreatedAt: time.UnixMilli(e.Created).UTC(), UpdatedAt: q.Drafted.DraftedAt,
 	}, nil
 }

@@ -18,7 +18,8 @@ import (
 //go:embed pages
 var pagesFS embed.FS
 
-// templates are the pages by name, each with the layout around it.
+// templates are the pages by name, each with the layout around it and the parts
+// (part_*.html) that several pages share.
 var templates = mustParsePages()
 
 func mustParsePages() map[string]*template.Template {
@@ -26,10 +27,10 @@ func mustParsePages() map[string]*template.Template {
 	if err != nil {
 		panic(err)
 	}
-	layout := template.Must(template.New("layout.html").Funcs(template.FuncMap{"asset": assetPath}).ParseFS(pagesFS, "pages/layout.html"))
+	layout := template.Must(template.New("layout.html").Funcs(template.FuncMap{"asset": assetPath}).ParseFS(pagesFS, "pages/layout.html", "pages/part_*.html"))
 	all := map[string]*template.Template{}
 	for _, f := range files {
-		if path.Ext(f.Name()) != ".html" || f.Name() == "layout.html" {
+		if path.Ext(f.Name()) != ".html" || f.Name() == "layout.html" || strings.HasPrefix(f.Name(), "part_") {
 			continue
 		}
 		all[f.Name()] = template.Must(template.Must(layout.Clone()).ParseFS(pagesFS, "pages/"+f.Name()))

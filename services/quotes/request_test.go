@@ -55,7 +55,7 @@ func TestWhatIsNotThereIsAProblemDocument(t *testing.T) {
 		method, path, kind, allow string
 		status                    int
 	}{
-		{"GET", "/", "not-found", "", 404},
+		{"GET", "/nothing", "not-found", "", 404},
 		{"GET", "/v2/quotes", "not-found", "", 404},
 		{"GET", "/v1/quotes/", "not-found", "", 404},
 		{"POST", "/v1/quotes/q_1/pay", "not-found", "", 404},

@@ -19,14 +19,16 @@ type route struct {
 type access int
 
 const (
-	public access = iota // no token: what a customer's browser asks for
-	reader               // any token
-	writer               // a token that may give commands
+	public  access = iota // no token: what a customer's browser asks for
+	reader                // any token
+	writer                // a token that may give commands
+	visitor               // a page: whoever is signed in
+	author                // a page: a session of a token that may give commands
 )
 
 // table is every route of the service beside the probes.
 func (s *Service) table() []route {
-	return []route{
+	return append([]route{
 		{http.MethodPost, "/v1/quotes", s.createQuote, writer},
 		{http.MethodGet, "/v1/quotes", s.listQuotes, reader},
 		{http.MethodGet, "/v1/quotes/{id}", s.showQuote, reader},
@@ -43,6 +45,18 @@ func (s *Service) table() []route {
 		{http.MethodGet, "/assets/{hash}/{name}", s.showAsset, public},
 		{http.MethodGet, "/q/{token}", s.showPage, public},
 		{http.MethodPost, "/q/{token}/checkout", s.checkOut, public},
+	}, s.sellerTable()...)
+}
+
+// sellerTable is every route of the seller's pages. A page that a form is sent to
+// can also be asked for, so that a sign-in in between leads back to it.
+func (s *Service) sellerTable() []route {
+	return []route{
+		{http.MethodGet, "/{$}", s.showHome, public},
+		{http.MethodGet, "/signin", s.showSignIn, public},
+		{http.MethodPost, "/signin", s.signIn, public},
+		{http.MethodPost, "/signout", s.signOut, visitor},
+		{http.MethodGet, "/seller/quotes", s.showQuotes, visitor},
 	}
 }
 

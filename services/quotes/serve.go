@@ -27,6 +27,9 @@ const (
 type call struct {
 	*http.Request
 	token Token
+	// csrf is the CSRF token of the session that a page is asked for in; empty for
+	// the API and for whoever is not signed in.
+	csrf string
 	// quoteID is logged; for the page it is what its token led to.
 	quoteID string
 	// trace is the W3C trace context that events of this call carry on.
@@ -70,7 +73,11 @@ func (s *Service) serve(pattern string, who access, handle handler) http.Handler
 // document.
 func (s *Service) tell(w http.ResponseWriter, c *call, p *problem) {
 	if c.wantsPage() {
-		err := s.showProblem(w, c, p)
+		show := s.showProblem
+		if c.ofSeller() {
+			show = s.showSellerProblem
+		}
+		err := show(w, c, p)
 		if err == nil {
 			return
 		}
@@ -81,9 +88,24 @@ func (s *Service) tell(w http.ResponseWriter, c *call, p *problem) {
 
 // authorize finds the caller's token. Unknown and missing ones get the same 401.
 func (s *Service) authorize(w http.ResponseWriter, c *call, who access) error {
-	if who == public {
+	var err error
+	switch who {
+	case public:
 		return nil
+	case visitor, author:
+		err = s.authorizePage(c, who)
+	case reader, writer:
+		err = s.authorizeAPI(w, c, who)
 	}
+	// An id that no quote can have is not looked for: it must not reach a subject.
+	if err == nil && c.quoteID != "" && !event.ValidToken(c.quoteID) {
+		return errNotFound
+	}
+	return err
+}
+
+// authorizeAPI takes the token from the Authorization header.
+func (s *Service) authorizeAPI(w http.ResponseWriter, c *call, who access) error {
 	scheme, presented, _ := strings.Cut(c.Header.Get("Authorization"), " ")
 	token, ok := s.tokens.find(strings.TrimSpace(presented))
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
@@ -93,10 +115,6 @@ func (s *Service) authorize(w http.ResponseWriter, c *call, who access) error {
 	c.token = token
 	if who == writer && !token.mayWrite() {
 		return refuse(http.StatusForbidden, "forbidden", "A token of the role "+token.Role+" may read only.")
-	}
-	// An id that no quote can have is not looked for: it must not reach a subject.
-	if c.quoteID != "" && !event.ValidToken(c.quoteID) {
-		return errNotFound
 	}
 	return nil
 }

@@ -37,6 +37,7 @@ type Service struct {
 	cfg     Config
 	log     *zap.Logger
 	tokens  *tokens
+	origins *http.CrossOriginProtection
 	metrics *metrics
 
 	nc     *nats.Conn
@@ -52,7 +53,7 @@ type Service struct {
 // New connects to NATS and Redis, checks that the log keeps what is entrusted to
 // it, and binds both addresses.
 func New(ctx context.Context, cfg Config, log *zap.Logger) (*Service, error) {
-	s := &Service{cfg: cfg.withDefaults(), log: log, tokens: newTokens(cfg.Tokens), http: &http.Client{Timeout: comeBackTimeout}}
+	s := &Service{cfg: cfg.withDefaults(), log: log, tokens: newTokens(cfg.Tokens), origins: newOrigins(cfg.PublicURL), http: &http.Client{Timeout: comeBackTimeout}}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}

@@ -33,11 +33,14 @@ const DefaultSeller = "main"
 const weakToken = 20
 
 // Token is one entry of API_TOKENS: who calls, what he may do, and for which
-// seller. The token itself is kept as its hash only.
+// seller. The token itself is kept as its hash and keys made from it only.
 type Token struct {
 	Name, Role, Seller string
 	hash               [sha256.Size]byte
 	weak               bool
+	// sessionRef and sessionKey name and sign the sessions of this token.
+	sessionRef string
+	sessionKey [sha256.Size]byte
 }
 
 // mayWrite reports whether the token may give commands.
@@ -97,7 +100,9 @@ func parseToken(entry string) (Token, error) {
 	case secret == "" || strings.ContainsAny(secret, " \t\r\n"):
 		return Token{}, fmt.Errorf("the token of %s is empty or has spaces in it", parts[0])
 	}
-	return Token{Name: parts[0], Role: role, Seller: seller, hash: sha256.Sum256([]byte(secret)), weak: len(secret) < weakToken}, nil
+	t := Token{Name: parts[0], Role: role, Seller: seller, hash: sha256.Sum256([]byte(secret)), weak: len(secret) < weakToken}
+	t.sessionRef, t.sessionKey = sessionSecrets(secret)
+	return t, nil
 }
 
 // tokens holds the tokens in force; safe for concurrent use.
