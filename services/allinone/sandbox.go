@@ -2,6 +2,7 @@ package allinone
 
 import (
 	"context"
+	"path/filepath"
 	"strings"
 
 	"go.uber.org/zap"
@@ -22,6 +23,7 @@ func startSandbox(ctx context.Context, c Config, kept keptSecrets, log *zap.Logg
 		own = firstSecret(c.WebhookSecrets)
 		connected = own
 	}
+	cfg.AccountsFile = filepath.Join(c.DataDir, "sandbox-accounts.json")
 	target := c.url(addrIngress) + "/webhooks/stripe"
 	cfg.Webhooks = []sandbox.Webhook{{URL: target, Secret: own}, {URL: target, Secret: connected, Connect: true}}
 	return sandbox.New(ctx, cfg, log)

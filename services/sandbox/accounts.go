@@ -174,6 +174,7 @@ func (s *sim) authorize(w http.ResponseWriter, q *http.Request) {
 		return
 	case action == "activate":
 		s.setActivated(a, true)
+		s.keepAccounts()
 		s.mu.Unlock()
 		http.Redirect(w, q, "/oauth/authorize?"+query.Encode(), http.StatusSeeOther) //nolint:gosec // a path of our own
 		return
@@ -211,6 +212,7 @@ func (s *sim) secretKey(q *http.Request) (live, ok bool) {
 func (s *sim) token(w http.ResponseWriter, q *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.keepAccounts()
 	live, ok := s.secretKey(q)
 	if !ok {
 		oauthError(w, http.StatusUnauthorized, "invalid_client", "No such API key, or it is not that of the platform.")
@@ -259,6 +261,7 @@ func (s *sim) token(w http.ResponseWriter, q *http.Request) {
 func (s *sim) deauthorize(w http.ResponseWriter, q *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.keepAccounts()
 	live, ok := s.secretKey(q)
 	a := s.account(q.PostFormValue("stripe_user_id"))
 	if !ok || q.PostFormValue("client_id") != s.cfg.ClientID || a == nil || !a.connected(live) {

@@ -47,6 +47,7 @@ func (s *sim) administer(w http.ResponseWriter, q *http.Request, f func(q *http.
 	defer s.mu.Unlock()
 	s.settle()
 	v, err := f(q)
+	s.keepAccounts()
 	s.stir()
 	if err != nil {
 		var e *apiError

@@ -30,6 +30,9 @@ type Config struct {
 	Seed string
 	// Accounts are the accounts that the authorization page offers. Default: an activated one and one that is not.
 	Accounts []Account
+	// AccountsFile, if not empty, keeps the accounts with their activation and connections over restarts: what a merchant has authorized
+	// stands, although the sandbox forgets all else. What is in it goes before Accounts.
+	AccountsFile string
 	// Webhooks are endpoints of the platform that exist from the start.
 	Webhooks []Webhook
 	// LogLevel is one of logging.Levels.

@@ -1,5 +1,6 @@
 // Package sandbox is a stateful stand-in for Stripe, for development and tests: the part of Stripe's API that Quittance
-// uses, Connect's OAuth, the hosted pay page, and signed webhooks. State is in memory and gone at the end.
+// uses, Connect's OAuth, the hosted pay page, and signed webhooks. State is in memory and gone at the end, but for
+// the accounts and their connections where Config.AccountsFile names a file.
 //
 // It is honest: what it cannot do and Stripe can, it answers with status 501, type api_error, code sandbox_unsupported and a
 // message that says so. It moves no money, has no sign-in and must not be reachable from outside a development machine.

@@ -188,6 +188,9 @@ func (p *endpoint) roll(secret string, now time.Time, keep time.Duration) {
 func (s *sim) begin() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.readAccounts(); err != nil {
+		return err
+	}
 	for _, h := range s.cfg.Webhooks {
 		if err := checkURL(h.URL, false); err != nil {
 			return fmt.Errorf("webhook %s: %w", h.URL, err)

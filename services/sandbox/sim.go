@@ -39,6 +39,7 @@ type sim struct {
 	knobs      knobs
 	request    origin
 	held       []*delivery // of the request in hand: released when it is answered
+	kept       []byte      // the content of Config.AccountsFile
 }
 
 // origin is the API request that causes events; zero for what happens by itself.
