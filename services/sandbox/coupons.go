@@ -2,10 +2,7 @@ package sandbox
 
 import "math/big"
 
-func couponRoutes() []route {
-	const p = "/v1/coupons"
-	return []route{
-		{"POST " + p, parseSpec(`
+var couponParams = parseSpec(`
 id str 500
 amount_off int
 percent_off str
@@ -18,7 +15,12 @@ redeem_by int
 metadata meta
 applies_to no
 currency_options no
-`), createCoupon},
+`)
+
+func couponRoutes() []route {
+	const p = "/v1/coupons"
+	return []route{
+		{"POST " + p, couponParams, createCoupon},
 		{"GET " + p, parseSpec(pageSpec + "created range\n"), func(c *call) (any, error) {
 			return c.page(c.all("coupon", func(o object) bool { return within(c.p.obj("created"), o.int("created")) }), p)
 		}},

@@ -83,10 +83,12 @@ currency str
 redirect_on_completion no
 `
 
+var sessionParams = parseSpec(sessionSpec)
+
 func sessionRoutes() []route {
 	const p = "/v1/checkout/sessions"
 	return []route{
-		{"POST " + p, parseSpec(sessionSpec), createSession},
+		{"POST " + p, sessionParams, createSession},
 		{"GET " + p, parseSpec(pageSpec + "payment_intent str\nsubscription str\ncustomer str\nstatus enum open|complete|expired\ncreated range\n"), func(c *call) (any, error) {
 			return c.page(c.all("checkout.session", func(o object) bool {
 				for _, name := range []string{"payment_intent", "subscription", "customer", "status"} {
@@ -134,6 +136,9 @@ func createSession(c *call) (any, error) {
 	expires, err := c.expiry()
 	if err != nil {
 		return nil, err
+	}
+	for _, l := range cart.lines {
+		c.makePrice(l)
 	}
 	id := c.modeID("cs_", 58)
 	subscription := p.str("mode") == "subscription"

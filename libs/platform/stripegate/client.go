@@ -8,6 +8,7 @@
 package stripegate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ import (
 )
 
 const (
-	// callTimeout bounds one attempt of a call.
+	// callTimeout is the default of Config.Timeout.
 	callTimeout = 8 * time.Second
 	// retries is how often stripe-go repeats a call with the same key after a
 	// broken connection, a 409 or a 503; it waits half a second and more between.
@@ -43,6 +44,10 @@ type Config struct {
 	// ConnectURL is where a browser finds Stripe's page to authorize an account;
 	// empty for Stripe's own.
 	ConnectURL string
+	// Timeout bounds one attempt of a call. Default 8 s.
+	Timeout time.Duration
+	// Transport carries the calls. Default http.DefaultTransport.
+	Transport http.RoundTripper
 }
 
 // ConfigFromEnv reads STRIPE_API_KEY, STRIPE_API_BASE, STRIPE_CLIENT_ID and
@@ -84,7 +89,7 @@ type Client struct {
 func New(c Config) *Client {
 	backend := func(kind stripe.SupportedBackend, transport http.RoundTripper, tries int64) stripe.Backend {
 		b := &stripe.BackendConfig{
-			HTTPClient:        &http.Client{Timeout: callTimeout, Transport: transport},
+			HTTPClient:        &http.Client{Timeout: cmp.Or(c.Timeout, callTimeout), Transport: transport},
 			LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull}, // whoever gets the error logs it
 			MaxNetworkRetries: stripe.Int64(tries),
 		}
@@ -93,10 +98,13 @@ func New(c Config) *Client {
 		}
 		return stripe.GetBackendWithConfig(kind, b)
 	}
-	api, connect := backend(stripe.APIBackend, nil, retries), backend(stripe.ConnectBackend, nil, retries)
+	api, connect := backend(stripe.APIBackend, c.Transport, retries), backend(stripe.ConnectBackend, c.Transport, retries)
 	// net/http repeats a request with an idempotency key by itself where a
 	// connection that it had kept turns out to be closed.
-	fresh := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ForceAttemptHTTP2: false, TLSHandshakeTimeout: callTimeout}
+	fresh := c.Transport
+	if fresh == nil {
+		fresh = &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, TLSHandshakeTimeout: callTimeout}
+	}
 	return &Client{
 		api: client.New(c.Key.Reveal(), &stripe.Backends{API: api, Connect: connect, Uploads: api}), connect: connect,
 		once: backend(stripe.ConnectBackend, fresh, 0), key: c.Key.Reveal(), clientID: c.ClientID,
