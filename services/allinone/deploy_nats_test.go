@@ -190,7 +190,7 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 	_, err := ing.Read(ctx, event.StreamStripe, stripe)
 	must("ingress reads a taken id back", err)
 
-	must("quotes looks its streams up", natsstream.Check(ctx, quo.JetStream(), event.StreamQuotes, event.StreamSellers, event.StreamDead))
+	must("quotes looks its streams up", natsstream.Check(ctx, quo.JetStream(), event.StreamQuotes, event.StreamSellers, event.StreamDead, event.StreamTimers))
 	for _, name := range []string{"drafted", "published"} {
 		s := event.QuoteSubject{Event: name, Seller: "main", Quote: "q_1", N: "1"}.String()
 		_, err = quo.Command(ctx, natsstream.Message{Subject: s, ID: s, Data: []byte("{}")}, s, 0)
@@ -206,6 +206,12 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 	}
 	_, err = quo.ReadAll(ctx, event.StreamSellers, event.SellerFilter("main"))
 	must("quotes folds a seller", err)
+	must("quotes plans a timer", quo.Schedule(ctx, event.Timer{Kind: event.TimerExpiry, Seller: "main", Quote: "q_1", Revision: 1}, time.Unix(0, 0)))
+	for _, name := range []string{event.NameExpired, event.NameExpiring} {
+		s := event.QuoteSubject{Event: name, Seller: "main", Quote: "q_1", N: "1"}.String()
+		_, err = quo.Command(ctx, natsstream.Message{Subject: s, ID: s, Data: []byte("{}")}, s, 0)
+		must("quotes publishes "+s, err)
+	}
 	for _, name := range []string{event.NameCheckoutRequested, event.NameCheckoutOpened} {
 		s := event.QuoteSubject{Event: name, Seller: "main", Quote: "q_1", N: "1_1"}.String()
 		_, err = quo.Command(ctx, natsstream.Message{Subject: s, ID: s, Data: []byte("{}")}, s, 0)
@@ -245,11 +251,18 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 	_, err = not.Read(ctx, event.StreamQuotes, "quote.published.main.q_1.1")
 	must("notifier reads the revision", err)
 	takeOne(t, not, event.StreamQuotes, natsstream.DurableNotifier)
+	takeOne(t, not, event.StreamQuotes, natsstream.DurableReminders)
 	takeOne(t, quo, event.StreamQuotes, natsstream.DurableCustomers)
+	takeOne(t, quo, event.StreamQuotes, natsstream.DurablePlanner)
+	takeOne(t, quo, event.StreamTimers, natsstream.DurableTimers)
 	dead.Consumer, dead.Record.Stream = "notifier", event.StreamQuotes
 	must("notifier sets a message aside", not.SetAside(ctx, dead))
-	dead.Consumer = natsstream.DurableCustomers
-	must("quotes sets a message aside", quo.SetAside(ctx, dead))
+	dead.Consumer = natsstream.DurableReminders
+	must("notifier sets a reminder aside", not.SetAside(ctx, dead))
+	for _, durable := range []string{natsstream.DurableCustomers, natsstream.DurablePlanner, natsstream.DurableTimers} {
+		dead.Consumer = durable
+		must("quotes sets a message of "+durable+" aside", quo.SetAside(ctx, dead))
+	}
 
 	for _, user := range []string{"payments", "notifier"} { // operators ask, the service answers
 		nc := d.connect(t, user)
@@ -317,6 +330,16 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"seller.account_deauthorized.acct_1.evt_9", []string{"payments"}},
 		{"journal.replay", []string{"operator"}},
 		{"timer.x", nil},
+		{"timer.at.expiry.main.q_9.1", []string{"quotes"}},
+		{"timer.due.expiry.main.q_9.1", nil}, // what is due, the server alone says
+		{"quote.expired.main.q_9.1", []string{"quotes"}},
+		{"quote.expiring.main.q_9.1", []string{"quotes"}},
+		{"dead.timers.TIMERS.9.1", []string{"quotes"}},
+		{"dead.reminders.QUOTES.9.1", []string{"notifier"}},
+		{"$JS.API.CONSUMER.MSG.NEXT.TIMERS.timers", []string{"quotes", "operator"}},
+		{"$JS.API.CONSUMER.MSG.NEXT.QUOTES.planner", []string{"quotes", "operator"}},
+		{"$JS.API.CONSUMER.MSG.NEXT.QUOTES.reminders", []string{"notifier", "operator"}},
+		{"$JS.API.STREAM.INFO.TIMERS", []string{"quotes", "operator"}},
 		{"op.payments.replay", []string{"operator"}},
 		{"quote.paid", nil}, // a live copy comes from the server alone
 		{"other.subject", nil},
@@ -343,7 +366,7 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"$JS.API.DIRECT.GET.KV_SYSTEM", []string{"payments", "operator"}},
 	}
 	// What destroys or rebuilds is operator's alone, on every stream. operator is tried on a stream that does not exist.
-	for _, stream := range []string{"STRIPE", "QUOTES", "SELLERS", "DEAD", "KV_MAIL", "KV_SYSTEM", "PROBE"} {
+	for _, stream := range []string{"STRIPE", "QUOTES", "SELLERS", "DEAD", "TIMERS", "KV_MAIL", "KV_SYSTEM", "PROBE"} {
 		for _, verb := range []string{"STREAM.DELETE", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.MSG.DELETE", "STREAM.MSG.GET", "STREAM.SNAPSHOT", "STREAM.RESTORE"} {
 			probes = append(probes, probe{"$JS.API." + verb + "." + stream, nil})
 		}
@@ -361,6 +384,27 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 			if got := mayPublish(t, d, user, p.subject); got != want {
 				t.Errorf("%s publishes %s: allowed %t, want %t", user, p.subject, got, want)
 			}
+		}
+	}
+}
+
+// quotes may say when the server is to publish something, so it must not be able to say anything else by that.
+func TestAScheduleLeadsToNoOtherStream(t *testing.T) {
+	d := declared(t)
+	nc := d.connect(t, "quotes")
+	for target, want := range map[string]bool{
+		"timer.due.expiry.main.q_9.1": true, "quote.paid.main.q_9.1": false, "stripe.test.platform.evt_9.x": false, "journal.replay": false,
+		"$KV.MAIL.x": false, "$JS.API.STREAM.PURGE.QUOTES": false, "op.payments.replay": false,
+	} {
+		m := nats.NewMsg("timer.at.expiry.main.q_9.1")
+		m.Header.Set("Nats-Schedule", "@at 2100-01-01T00:00:00Z")
+		m.Header.Set("Nats-Schedule-Target", target)
+		res, err := nc.RequestMsg(m, 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := !strings.Contains(string(res.Data), `"error"`); got != want {
+			t.Errorf("a schedule for %s is taken: %t, want %t: %s", target, got, want, res.Data)
 		}
 	}
 }

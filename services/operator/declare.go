@@ -23,7 +23,7 @@ const declareTimeout = time.Minute
 
 // ownStreams are the streams that natsstream.Declare makes; buckets are streams named KV_… below that.
 var (
-	ownStreams = []string{event.StreamStripe, event.StreamQuotes, event.StreamSellers, event.StreamDead}
+	ownStreams = []string{event.StreamStripe, event.StreamQuotes, event.StreamSellers, event.StreamDead, event.StreamTimers}
 	ownBuckets = []string{event.BucketMail, event.BucketSystem}
 )
 

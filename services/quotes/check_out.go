@@ -254,15 +254,7 @@ func (s *Service) closeCheckouts(ctx context.Context, a *quote.Aggregate) error 
 	}
 	r := a.Revisions[len(a.Revisions)-1]
 	for _, checkout := range slices.Backward(all) {
-		session, known, err := s.sessionOf(ctx, r, checkout)
-		if err == nil && known && session.Status == stripegate.SessionOpen {
-			session, err = s.stripe.ExpireSession(ctx, r.Account, session.ID)
-		}
-		if refused, ok := errors.AsType[*stripegate.RefusedError](err); ok && (refused.AccountDetached || aboutAmount(refused)) {
-			// There is no session, or none that we may touch; a payment of it is flagged when it comes.
-			s.log.Warn("session not expired", zap.String("quote_id", a.ID), zap.Error(err))
-			continue
-		}
+		session, known, err := s.closeCheckout(ctx, r, checkout)
 		if err != nil {
 			return stripeProblem(err)
 		}
@@ -271,6 +263,21 @@ func (s *Service) closeCheckouts(ctx context.Context, a *quote.Aggregate) error 
 		}
 	}
 	return nil
+}
+
+// closeCheckout ends the session of an attempt, and returns what it is then;
+// false when there is none, or none that we may touch: a payment of it is flagged
+// when it comes.
+func (s *Service) closeCheckout(ctx context.Context, r event.Published, checkout quote.Checkout) (stripegate.Session, bool, error) {
+	session, known, err := s.sessionOf(ctx, r, checkout)
+	if err == nil && known && session.Status == stripegate.SessionOpen {
+		session, err = s.stripe.ExpireSession(ctx, r.Account, session.ID)
+	}
+	if refused, ok := errors.AsType[*stripegate.RefusedError](err); ok && (refused.AccountDetached || aboutAmount(refused)) {
+		s.log.Warn("session not expired", zap.String("quote_id", r.QuoteID), zap.Error(err))
+		return stripegate.Session{}, false, nil
+	}
+	return session, known, err
 }
 
 func aboutAmount(e *stripegate.RefusedError) bool {

@@ -50,6 +50,9 @@ type Config struct {
 	// Account is the Stripe account that published quotes are paid to. Default
 	// event.Platform, the deployment's own.
 	Account string
+	// RemindBefore is how long before a quote's expiry quote.expiring is said of
+	// one that is not paid; 0 is never. Default of REMIND_BEFORE: 72 h.
+	RemindBefore time.Duration
 	// Policy is the rule set of what may be paid by Stripe. Default
 	// quote.DefaultPolicy.
 	Policy *quote.Policy
@@ -62,11 +65,14 @@ type Config struct {
 	Random io.Reader
 }
 
+// defaultRemindBefore leaves the owner three days to call his customer.
+const defaultRemindBefore = 72 * time.Hour
+
 // ConfigFromEnv reads QUOTES_ADDR, QUOTES_ADMIN_ADDR, NATS_URL, NATS_CREDS,
 // NATS_CA, NATS_MONITOR_URL, REDIS_URL, REDIS_CA, DURABILITY, API_TOKENS,
-// PUBLIC_URL, MODE, POLICY_FILE, STRIPE_API_KEY, STRIPE_API_BASE, CHECKOUT_ORIGINS,
-// INGRESS_URL (with STRIPE_WEBHOOK_SECRETS) and LOG_LEVEL; secrets also as *_FILE.
-// It reports every fault at once.
+// PUBLIC_URL, MODE, POLICY_FILE, REMIND_BEFORE, STRIPE_API_KEY, STRIPE_API_BASE,
+// CHECKOUT_ORIGINS, INGRESS_URL (with STRIPE_WEBHOOK_SECRETS) and LOG_LEVEL;
+// secrets also as *_FILE. It reports every fault at once.
 func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	r := env.NewReader(lookup)
 	c := Config{
@@ -78,6 +84,8 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 		PublicURL:  strings.TrimRight(r.String("PUBLIC_URL", "http://127.0.0.1:8081"), "/"),
 		Mode:       r.Enum("MODE", event.ModeTest, event.ModeTest, event.ModeLive),
 		LogLevel:   r.Enum("LOG_LEVEL", "info", logging.Levels...),
+
+		RemindBefore: r.Duration("REMIND_BEFORE", defaultRemindBefore),
 	}
 	c.IngressURL = strings.TrimRight(r.String("INGRESS_URL", ""), "/")
 	if c.IngressURL != "" {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/delivery"
 	"quittance.internal/libs/domain/event"
@@ -17,86 +16,17 @@ import (
 	"quittance.internal/libs/platform/stripegate"
 )
 
-// customerTimeout bounds the work on one paid quote; it is below the ack wait.
-const customerTimeout = 25 * time.Second
-
 // customerTrouble is the wait after failures of NATS or Stripe.
 var customerTrouble = delivery.Curve{First: 500 * time.Millisecond, Cap: time.Minute}
 
-// createCustomers takes quote.paid from the durable customers and makes sure that
-// the contact is a customer at Stripe (R28-R32), until ctx ends. Nothing of it
-// touches the payment: what fails is tried again, and set aside where Stripe
-// refuses.
-func (s *Service) createCustomers(ctx context.Context) error {
-	if s.stripe == nil {
-		return nil
+// customers makes sure that the contact of each paid quote is a customer at Stripe
+// (R28-R32). Nothing of it touches the payment: what fails is tried again, and
+// set aside where Stripe refuses.
+func (s *Service) customers() chore {
+	return chore{
+		name: "customer", stream: event.StreamQuotes, durable: natsstream.DurableCustomers, workers: 1, trouble: customerTrouble,
+		do: func(ctx context.Context, msg jetstream.Msg) (string, error) { return s.ensureCustomer(ctx, msg.Data()) },
 	}
-	durable, err := s.stream.JetStream().Consumer(ctx, event.StreamQuotes, natsstream.DurableCustomers)
-	if err != nil {
-		return fmt.Errorf("look up consumer %s (declare it with: quotectl declare): %w", natsstream.DurableCustomers, err)
-	}
-	messages, err := durable.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(15*time.Second), jetstream.PullHeartbeat(3*time.Second))
-	if err != nil {
-		return fmt.Errorf("take from consumer %s: %w", natsstream.DurableCustomers, err)
-	}
-	defer messages.Stop()
-	for {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		switch {
-		case err == nil:
-			s.customerOf(context.WithoutCancel(ctx), msg) // the one in hand is finished, within customerTimeout
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, jetstream.ErrNoHeartbeat):
-			s.log.Warn("consumer is silent", zap.String("consumer", natsstream.DurableCustomers), zap.Error(err))
-		default:
-			return fmt.Errorf("take from consumer %s: %w", natsstream.DurableCustomers, err)
-		}
-	}
-}
-
-// customerOf carries one delivery out, answers it and logs it in one line.
-func (s *Service) customerOf(ctx context.Context, msg jetstream.Msg) {
-	ctx, cancel := context.WithTimeout(ctx, customerTimeout)
-	defer cancel()
-	meta, err := msg.Metadata()
-	if err != nil {
-		s.log.Error("message without JetStream metadata", zap.String("subject", msg.Subject()), zap.Error(err))
-		return
-	}
-	result, err := s.ensureCustomer(ctx, msg.Data())
-	answer := delivery.Of(err, meta.NumDelivered, customerTrouble)
-	if dead, ok := answer.(delivery.Dead); ok {
-		result = "dead"
-		if asideErr := s.stream.SetAside(ctx, natsstream.DeadLetter{
-			Consumer: natsstream.DurableCustomers, Reason: dead.Reason, Attempts: meta.NumDelivered, Handler: "quotes",
-			Record: natsstream.Record{
-				Stream: meta.Stream, Subject: msg.Subject(), Sequence: meta.Sequence.Stream, Time: meta.Timestamp, Header: msg.Headers(), Data: msg.Data(),
-			},
-		}); asideErr != nil {
-			answer, err = delivery.Retry{After: customerTrouble.After(meta.NumDelivered)}, errors.Join(err, asideErr)
-		}
-	}
-	var answerErr error
-	switch to := answer.(type) {
-	case delivery.Ack:
-		answerErr = msg.Ack()
-	case delivery.Dead:
-		answerErr = msg.TermWithReason("set aside in " + event.StreamDead)
-	case delivery.Retry:
-		result = "retry"
-		answerErr = msg.NakWithDelay(max(to.After, time.Millisecond))
-	}
-	s.metrics.command("customer", result)
-	fields := []zap.Field{
-		zap.String("subject", msg.Subject()), zap.Uint64("seq", meta.Sequence.Stream), zap.Uint64("attempt", meta.NumDelivered),
-		zap.String("result", result), zap.NamedError("answer_error", answerErr), zap.Error(err),
-	}
-	if err != nil {
-		s.log.Warn("customer of a paid quote", fields...)
-		return
-	}
-	s.log.Info("customer of a paid quote", fields...)
 }
 
 // ensureCustomer creates the contact of a paid revision as a customer of the

@@ -121,39 +121,54 @@ const (
 // between. Decide returns nil when there is nothing to append. The answer is the
 // quote as it is then, which holds what this caller just wrote.
 func (s *Service) command(c *call, name, id string, decide func(*quote.Aggregate) (*entry, error)) (*quote.Aggregate, error) {
-	ctx := c.Context()
+	a, stored, err := s.decide(c.Context(), author{c.token.Seller, c.trace}, name, id, decide)
+	if err != nil {
+		return nil, err
+	}
+	c.result = "unchanged"
+	if stored {
+		c.result = name
+	}
+	return a, nil
+}
+
+// author is whose quote is written to, and the W3C trace context that its event
+// carries on.
+type author struct{ seller, trace string }
+
+// decide is command for an author that is no call. It reports whether anything was
+// stored.
+func (s *Service) decide(ctx context.Context, w author, name, id string, decide func(*quote.Aggregate) (*entry, error)) (*quote.Aggregate, bool, error) {
 	for attempt := range attempts {
 		if err := pause(ctx, attempt); err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		a, err := s.load(ctx, c.token.Seller, id)
+		a, err := s.load(ctx, w.seller, id)
 		if err != nil {
 			s.metrics.command(name, "failed")
-			return nil, err
+			return nil, false, err
 		}
 		next, err := decide(a)
 		if err != nil {
 			s.metrics.command(name, "refused")
-			return nil, err
+			return nil, false, err
 		}
 		if next == nil {
 			s.metrics.command(name, "unchanged")
-			c.result = "unchanged"
-			return a, nil
+			return a, false, nil
 		}
-		err = s.append(c, a, id, *next)
+		err = s.store(ctx, w, a, id, *next)
 		if err == nil {
 			s.metrics.command(name, "stored")
-			c.result = name
-			return a, nil
+			return a, true, nil
 		}
 		if !errors.Is(err, natsstream.ErrConflict) {
 			s.metrics.command(name, "failed")
-			return nil, err
+			return nil, false, err
 		}
 		s.metrics.command(name, "conflict")
 	}
-	return nil, unavailable(fmt.Errorf("%s quote %s: %d conflicts", name, id, attempts))
+	return nil, false, unavailable(fmt.Errorf("%s quote %s: %d conflicts", name, id, attempts))
 }
 
 // pause waits before a further attempt; with a random part, so that those who
@@ -171,26 +186,31 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// append stores an event of the quote if the quote is still as a says, and folds
-// it into a. It returns natsstream.ErrConflict when it is not.
+// append is store for a call.
 func (s *Service) append(c *call, a *quote.Aggregate, id string, e entry) error {
-	subject := event.QuoteSubject{Event: e.name, Seller: c.token.Seller, Quote: id, N: e.n}
+	return s.store(c.Context(), author{c.token.Seller, c.trace}, a, id, e)
+}
+
+// store stores an event of the quote if the quote is still as a says, and folds
+// it into a. It returns natsstream.ErrConflict when it is not.
+func (s *Service) store(ctx context.Context, w author, a *quote.Aggregate, id string, e entry) error {
+	subject := event.QuoteSubject{Event: e.name, Seller: w.seller, Quote: id, N: e.n}
 	envelope, err := event.New(subject, event.SourceQuotes, e.at, e.data)
 	if err != nil {
 		return err
 	}
-	envelope.TraceParent = c.trace
+	envelope.TraceParent = w.trace
 	body := envelope.Encode()
 	header := nats.Header{}
 	header.Set(event.HeaderContentType, event.ContentType)
-	if c.trace != "" {
-		header.Set(event.HeaderTraceParent, c.trace)
+	if w.trace != "" {
+		header.Set(event.HeaderTraceParent, w.trace)
 	}
-	ctx, cancel := context.WithTimeout(c.Context(), logTimeout)
+	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
 	stored, err := s.stream.Command(ctx, natsstream.Message{
 		Subject: subject.String(), ID: envelope.ID, Header: header, Data: body,
-	}, event.QuoteFilter(c.token.Seller, id), a.Sequence)
+	}, event.QuoteFilter(w.seller, id), a.Sequence)
 	if err != nil {
 		return fmt.Errorf("%s quote %s: %w", e.name, id, err)
 	}

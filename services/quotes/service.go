@@ -8,8 +8,10 @@
 // keeps nothing itself, so that any number of instances may run.
 //
 // Check out opens a Checkout Session at Stripe, and a consumer of quote.paid
-// creates the Stripe customer; both only where STRIPE_API_KEY is set. The service
-// takes no webhooks, sends no mail and decides nothing about payments.
+// creates the Stripe customer; both only where STRIPE_API_KEY is set. Timers of
+// the stream TIMERS, planned from quote.published, append quote.expired and
+// quote.expiring. The service takes no webhooks, sends no mail and decides nothing
+// about payments.
 // Only cmd/quotes and allinone start it.
 package quotes
 
@@ -45,6 +47,7 @@ type Service struct {
 	redis  redis.UniversalClient
 	reader *redisquote.Reader
 	stripe *stripegate.Client // nil where no key is configured
+	chores []chore            // what it does beside answering calls
 	http   *http.Client       // to ingress
 	public *httpserve.Server
 	admin  *httpserve.Server
@@ -70,7 +73,7 @@ func (s *Service) open(ctx context.Context) (err error) {
 	if s.stream, err = natsstream.NewLog(s.nc); err != nil {
 		return err
 	}
-	if err := natsstream.Check(ctx, s.stream.JetStream(), event.StreamQuotes, event.StreamSellers, event.StreamDead); err != nil {
+	if err := natsstream.Check(ctx, s.stream.JetStream(), event.StreamQuotes, event.StreamSellers, event.StreamDead, event.StreamTimers); err != nil {
 		return err
 	}
 	if s.redis, err = redisquote.Open(ctx, s.cfg.Redis); err != nil {
@@ -78,6 +81,9 @@ func (s *Service) open(ctx context.Context) (err error) {
 	}
 	if s.cfg.Stripe.Configured() {
 		s.stripe = stripegate.New(s.cfg.Stripe)
+	}
+	if err := s.openChores(ctx); err != nil {
+		return err
 	}
 	s.reader = redisquote.NewReader(s.redis, redisquote.NewKeys(s.cfg.Generation))
 
@@ -119,7 +125,9 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { return s.public.Serve(ctx) })
 	group.Go(func() error { return s.admin.Serve(ctx) })
 	group.Go(func() error { s.tokens.follow(ctx, s.cfg.TokensFile, s.cfg.FollowEvery, s.log); return nil })
-	group.Go(func() error { return s.createCustomers(ctx) })
+	for _, c := range s.chores {
+		group.Go(func() error { return s.runChore(ctx, c) })
+	}
 	err := group.Wait()
 	return errors.Join(err, s.close())
 }

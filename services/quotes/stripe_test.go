@@ -210,3 +210,15 @@ func (s *stripe) count() (n int) {
 	s.with(func() { n = len(s.sessions) })
 	return n
 }
+
+// called counts the calls of "METHOD /path".
+func (s *stripe) called(what string) (n int) {
+	s.with(func() {
+		for _, c := range s.calls {
+			if c == what {
+				n++
+			}
+		}
+	})
+	return n
+}

@@ -13,6 +13,8 @@ type (
 	Recalled = quote.Recalled
 	// Expired is the data of quote.expired.
 	Expired = quote.Expired
+	// Expiring is the data of quote.expiring. No personal data.
+	Expiring = quote.Expiring
 	// CheckoutRequested is the data of quote.checkout_requested.
 	CheckoutRequested = quote.CheckoutRequested
 	// CheckoutOpened is the data of quote.checkout_opened.

@@ -56,6 +56,10 @@ func wire(t *testing.T) map[string]event.Envelope {
 		}},
 		{event.NameRecalled, "1", event.SourceQuotes, event.Recalled{Seller: seller, QuoteID: id, Revision: 1, RecalledAt: at, RequestKey: "5e88"}},
 		{event.NameExpired, "1", event.SourceQuotes, event.Expired{Seller: seller, QuoteID: id, Revision: 1, ExpiredAt: at}},
+		{event.NameExpiring, "1", event.SourceQuotes, event.Expiring{
+			Seller: seller, QuoteID: id, Revision: 1, DealID: "deal_42", Amount: 118587, Currency: "pln",
+			ExpiresAt: time.Date(2026, 12, 31, 22, 59, 59, 0, time.UTC), RemindedAt: at, Mode: "test", Account: "platform",
+		}},
 		{event.NamePaid, "1", event.SourcePayments, event.Paid{
 			Seller: seller, QuoteID: id, Revision: 1, DealID: "deal_42", Amount: 118587, Currency: "pln", PaidAt: at,
 			Mode: "test", Account: "platform", CheckoutSession: "cs_test_1", PaymentIntent: "pi_1", StripeEvent: "evt_1",
@@ -142,6 +146,8 @@ func again(t *testing.T, name string, env event.Envelope) {
 		data, err = event.Data[event.Recalled](env)
 	case event.NameExpired:
 		data, err = event.Data[event.Expired](env)
+	case event.NameExpiring:
+		data, err = event.Data[event.Expiring](env)
 	case event.NamePaid:
 		data, err = event.Data[event.Paid](env)
 	default:

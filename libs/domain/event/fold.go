@@ -36,6 +36,8 @@ func foldData(a *quote.Aggregate, name string, env Envelope) error {
 		return fold(env, a.Recalled)
 	case NameExpired:
 		return fold(env, a.Expired)
+	case NameExpiring:
+		return fold(env, a.Expiring)
 	case NamePaid:
 		return fold(env, a.Paid)
 	case NamePaymentProcessing:

@@ -21,6 +21,7 @@ func TestAQuoteIsFoldedFromItsOwnEvents(t *testing.T) {
 		{event.NamePaymentProcessing, "cs_test_1", quote.LifecyclePublished},
 		{event.NamePaymentFailed, "ch_1", quote.LifecyclePublished},
 		{event.NameRefunded, "pi_1", quote.LifecyclePublished},
+		{event.NameExpiring, "1", quote.LifecyclePublished},
 		{event.NameExpired, "1", quote.LifecycleExpired},
 		{event.NameRecalled, "1", quote.LifecycleRecalled},
 		{event.NamePaid, "1", quote.LifecycleRecalled},

@@ -104,6 +104,7 @@ const (
 	NameRefunded          = "refunded"           // n = id of the intent, invoice or session
 	NameDisputed          = "disputed"           // n = id of the dispute
 	NameDuplicatePayment  = "duplicate_payment"  // n = revision
+	NameExpiring          = "expiring"           // n = revision
 )
 
 // QuoteSubject names one event of a quote on the QUOTES stream.

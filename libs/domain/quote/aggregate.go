@@ -49,6 +49,7 @@ type Aggregate struct {
 	// begun and failed are the objects of payment_processing and payment_failed.
 	begun, failed []string
 	checkouts     []Checkout
+	reminded      []int // revisions
 }
 
 // Drafted folds a version of the document.

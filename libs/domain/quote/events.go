@@ -58,9 +58,11 @@ type Recalled struct {
 
 // Expired says that a published revision ran out. Its n is Revision.
 type Expired struct {
-	Seller    string    `json:"seller"`
-	QuoteID   string    `json:"quote_id"`
-	Revision  int       `json:"revision"`
+	Seller   string `json:"seller"`
+	QuoteID  string `json:"quote_id"`
+	Revision int    `json:"revision"`
+	// ExpiredAt is the last second at which it could be paid, not when that was
+	// noticed; UTC.
 	ExpiredAt time.Time `json:"expired_at"`
 }
 

@@ -29,6 +29,9 @@ const (
 	DurablePayments  = "payments"
 	DurableNotifier  = "notifier"
 	DurableCustomers = "customers" // the quotes service: creates Stripe customers of paid quotes
+	DurablePlanner   = "planner"   // the quotes service: plans the timers of published revisions
+	DurableTimers    = "timers"    // the quotes service, on TIMERS: what is due
+	DurableReminders = "reminders" // the notifier: mails of quote.expiring
 )
 
 // AckWait is how long JetStream waits for an answer before it delivers a message again.
@@ -88,6 +91,16 @@ func factStream(name string, replicas int, subjects ...string) jetstream.StreamC
 	}
 }
 
+// timerStream holds one schedule for each timer, and the timers that have fired. A schedule cannot be in a stream that
+// refuses new messages (error 10052 of nats-server 2.15.2), so a second message of a subject replaces the first.
+func timerStream(replicas int) jetstream.StreamConfig {
+	cfg := factStream(event.StreamTimers, replicas, event.SubjectsTimers)
+	cfg.Discard, cfg.DiscardNewPerSubject = jetstream.DiscardOld, false
+	cfg.AllowMsgSchedules, cfg.AllowMsgTTL = true, true
+	cfg.AllowRollup = true // the server removes a schedule that has fired
+	return cfg
+}
+
 func streamConfigs(replicas int) []jetstream.StreamConfig {
 	quotes := factStream(event.StreamQuotes, replicas, "quote.*.*.*.*")
 	quotes.RePublish = &jetstream.RePublish{Source: "quote.*.*.*.*", Destination: "quote.{{wildcard(1)}}"}
@@ -96,6 +109,7 @@ func streamConfigs(replicas int) []jetstream.StreamConfig {
 		quotes,
 		factStream(event.StreamSellers, replicas, event.SubjectsSellers),
 		factStream(event.StreamDead, replicas, "dead.*.*.*.*"),
+		timerStream(replicas),
 	}
 }
 
@@ -131,6 +145,11 @@ func consumerConfigs() []consumerConfig {
 		// A mail that waits for its next attempt counts as pending: 256 greylisted ones held up all others for an hour.
 		durable(event.StreamQuotes, DurableNotifier, "quote.paid.*.*.*", 65536),
 		durable(event.StreamQuotes, DurableCustomers, "quote.paid.*.*.*", 64),
+		durable(event.StreamQuotes, DurablePlanner, "quote.published.*.*.*", 256),
+		// A timer that waits for Stripe, or for a bank debit to end, counts as pending.
+		durable(event.StreamTimers, DurableTimers, event.SubjectsTimersDue, 65536),
+		// A durable of its own, not a second filter of the notifier's: an older notifier would set quote.expiring aside.
+		durable(event.StreamQuotes, DurableReminders, "quote.expiring.*.*.*", 65536),
 	}
 }
 
@@ -166,9 +185,11 @@ func drift(have jetstream.StreamConfig) []error {
 	}
 	expect(have.Storage == want.Storage, "storage is %s, want %s", have.Storage, want.Storage)
 	expect(have.Retention == want.Retention, "retention is %s, want %s", have.Retention, want.Retention)
-	expect(have.Discard == want.Discard && have.DiscardNewPerSubject && have.MaxMsgsPerSubject == 1,
-		"does not refuse a second message of a subject (discard %s, per subject %t, %d a subject)",
+	expect(have.Discard == want.Discard && have.DiscardNewPerSubject == want.DiscardNewPerSubject && have.MaxMsgsPerSubject == 1,
+		"%s (discard %s, per subject %t, %d a subject)", secondMessage(want),
 		have.Discard, have.DiscardNewPerSubject, have.MaxMsgsPerSubject)
+	expect(!want.AllowMsgSchedules || have.AllowMsgSchedules && have.AllowMsgTTL, "does not take schedules that end (schedules %t, message TTL %t)",
+		have.AllowMsgSchedules, have.AllowMsgTTL)
 	expect(have.MaxAge == 0, "forgets messages after %s; the log is kept for ever", have.MaxAge)
 	expect(have.AllowDirect, "does not allow direct reads")
 	expect(have.Duplicates >= want.Duplicates, "remembers message ids for %s, want at least %s", have.Duplicates, want.Duplicates)
@@ -177,4 +198,12 @@ func drift(have jetstream.StreamConfig) []error {
 	expect(err == nil && schema >= Schema, "is of schema %q, this version needs %d (run quotectl declare of this version)",
 		have.Metadata[schemaKey], Schema)
 	return faults
+}
+
+// secondMessage says what a stream fails to do with a second message of a subject.
+func secondMessage(want jetstream.StreamConfig) string {
+	if want.DiscardNewPerSubject {
+		return "does not refuse a second message of a subject"
+	}
+	return "does not replace the message of a subject"
 }
