@@ -121,7 +121,7 @@ const (
 // between. Decide returns nil when there is nothing to append. The answer is the
 // quote as it is then, which holds what this caller just wrote.
 func (s *Service) command(c *call, name, id string, decide func(*quote.Aggregate) (*entry, error)) (*quote.Aggregate, error) {
-	a, stored, err := s.decide(c.Context(), author{c.token.Seller, c.trace}, name, id, decide)
+	a, stored, err := s.decide(c.Context(), scribe{c.token.Seller, c.trace}, name, id, decide)
 	if err != nil {
 		return nil, err
 	}
@@ -132,13 +132,13 @@ func (s *Service) command(c *call, name, id string, decide func(*quote.Aggregate
 	return a, nil
 }
 
-// author is whose quote is written to, and the W3C trace context that its event
+// scribe is for whom a quote is written, and the W3C trace context that its event
 // carries on.
-type author struct{ seller, trace string }
+type scribe struct{ seller, trace string }
 
-// decide is command for an author that is no call. It reports whether anything was
+// decide is command for a scribe that is no call. It reports whether anything was
 // stored.
-func (s *Service) decide(ctx context.Context, w author, name, id string, decide func(*quote.Aggregate) (*entry, error)) (*quote.Aggregate, bool, error) {
+func (s *Service) decide(ctx context.Context, w scribe, name, id string, decide func(*quote.Aggregate) (*entry, error)) (*quote.Aggregate, bool, error) {
 	for attempt := range attempts {
 		if err := pause(ctx, attempt); err != nil {
 			return nil, false, err
@@ -188,12 +188,12 @@ func pause(ctx context.Context, attempt int) error {
 
 // append is store for a call.
 func (s *Service) append(c *call, a *quote.Aggregate, id string, e entry) error {
-	return s.store(c.Context(), author{c.token.Seller, c.trace}, a, id, e)
+	return s.store(c.Context(), scribe{c.token.Seller, c.trace}, a, id, e)
 }
 
 // store stores an event of the quote if the quote is still as a says, and folds
 // it into a. It returns natsstream.ErrConflict when it is not.
-func (s *Service) store(ctx context.Context, w author, a *quote.Aggregate, id string, e entry) error {
+func (s *Service) store(ctx context.Context, w scribe, a *quote.Aggregate, id string, e entry) error {
 	subject := event.QuoteSubject{Event: e.name, Seller: w.seller, Quote: id, N: e.n}
 	envelope, err := event.New(subject, event.SourceQuotes, e.at, e.data)
 	if err != nil {

@@ -107,7 +107,7 @@ func (s *Service) fire(ctx context.Context, subject string) (string, error) {
 // right also while Stripe is away. A payment that is made in between is money
 // received, and late.
 func (s *Service) expire(ctx context.Context, t event.Timer) (string, error) {
-	a, stored, err := s.decide(ctx, author{seller: t.Seller}, event.NameExpired, t.Quote, func(a *quote.Aggregate) (*entry, error) {
+	a, stored, err := s.decide(ctx, scribe{seller: t.Seller}, event.NameExpired, t.Quote, func(a *quote.Aggregate) (*entry, error) {
 		e, due, err := a.Expire(t.Revision, s.cfg.Now())
 		if err != nil || !due {
 			return nil, err
@@ -154,7 +154,7 @@ func (s *Service) endSessions(ctx context.Context, a *quote.Aggregate) error {
 
 // remind says that a revision is about to expire and not paid.
 func (s *Service) remind(ctx context.Context, t event.Timer) (string, error) {
-	_, stored, err := s.decide(ctx, author{seller: t.Seller}, event.NameExpiring, t.Quote, func(a *quote.Aggregate) (*entry, error) {
+	_, stored, err := s.decide(ctx, scribe{seller: t.Seller}, event.NameExpiring, t.Quote, func(a *quote.Aggregate) (*entry, error) {
 		e, due, err := a.Remind(t.Revision, s.cfg.RemindBefore, s.cfg.Now())
 		if err != nil || !due {
 			return nil, err
