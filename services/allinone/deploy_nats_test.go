@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/natsstream"
 )
@@ -218,6 +219,11 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 		must("quotes publishes "+s, err)
 	}
 
+	entries := journal.New(d.log(t, "operator"), time.Now)
+	must("operator looks the journal up", entries.Ready(ctx))
+	_, err = entries.Append(ctx, journal.Entry{Action: "replay", Who: "operator"})
+	must("operator writes the journal", err)
+
 	must("payments looks its streams up", natsstream.Check(ctx, pay.JetStream(), event.StreamStripe, event.StreamQuotes, event.StreamSellers, event.StreamDead))
 	system, err := pay.JetStream().KeyValue(ctx, event.BucketSystem)
 	must("payments opens SYSTEM", err)
@@ -329,6 +335,7 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"seller.account_updated.acct_1.evt_9", []string{"payments"}},
 		{"seller.account_deauthorized.acct_1.evt_9", []string{"payments"}},
 		{"journal.replay", []string{"operator"}},
+		{"$JS.API.DIRECT.GET.JOURNAL.journal.*", []string{"operator"}},
 		{"timer.x", nil},
 		{"timer.at.expiry.main.q_9.1", []string{"quotes"}},
 		{"timer.due.expiry.main.q_9.1", nil}, // what is due, the server alone says
@@ -366,7 +373,7 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"$JS.API.DIRECT.GET.KV_SYSTEM", []string{"payments", "operator"}},
 	}
 	// What destroys or rebuilds is operator's alone, on every stream. operator is tried on a stream that does not exist.
-	for _, stream := range []string{"STRIPE", "QUOTES", "SELLERS", "DEAD", "TIMERS", "KV_MAIL", "KV_SYSTEM", "PROBE"} {
+	for _, stream := range []string{"STRIPE", "QUOTES", "SELLERS", "DEAD", "TIMERS", "JOURNAL", "KV_MAIL", "KV_SYSTEM", "PROBE"} {
 		for _, verb := range []string{"STREAM.DELETE", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.MSG.DELETE", "STREAM.MSG.GET", "STREAM.SNAPSHOT", "STREAM.RESTORE"} {
 			probes = append(probes, probe{"$JS.API." + verb + "." + stream, nil})
 		}

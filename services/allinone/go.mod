@@ -30,6 +30,7 @@ require (
 	golang.org/x/sync v0.24.0
 	golang.org/x/text v0.43.0
 	quittance.internal/libs/domain v0.0.0-00010101000000-000000000000
+	quittance.internal/libs/operations v0.0.0-00010101000000-000000000000
 	quittance.internal/libs/platform v0.0.0-00010101000000-000000000000
 	quittance.internal/services/ingress v0.0.0-00010101000000-000000000000
 	quittance.internal/services/notifier v0.0.0-00010101000000-000000000000
@@ -78,5 +79,4 @@ require (
 	golang.org/x/term v0.47.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
-	quittance.internal/libs/operations v0.0.0-00010101000000-000000000000 // indirect
 )

@@ -41,7 +41,15 @@ quotectl explain q_1042 -o jsonl | jq -r '[.after_ms, .kind, .summary] | @tsv'`,
 	"replay": `# fold a stored event again: harmless, since equal facts change nothing
 quotectl replay evt_1QaB --reason "ticket 4711"
 # by its place in the log
-quotectl replay STRIPE:88120`,
+quotectl replay STRIPE:88120 --reason "drill"`,
+	"journal": `# what operators did, the newest first
+quotectl journal list --since 7d
+quotectl journal list --action 'dead_*' --who 'ada@*'
+# exit code 3 when an entry was changed, removed or slipped in
+quotectl journal verify
+# note the head elsewhere, and ask later whether it is still the same
+quotectl journal verify -o json | jq -r '"\(.head.n):\(.head.hash)"'
+quotectl journal verify --noted 412:9f2c…`,
 	"scripts": `# exit codes: 0 ok, 1 error, 2 usage, 3 difference, 4 budget, 5 not found
 quotectl quotes card q_1042 -o json | jq -r .status
 # every paid quote of a deal

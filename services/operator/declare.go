@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/platform/natsstream"
 )
 
@@ -23,7 +24,7 @@ const declareTimeout = time.Minute
 
 // ownStreams are the streams that natsstream.Declare makes; buckets are streams named KV_… below that.
 var (
-	ownStreams = []string{event.StreamStripe, event.StreamQuotes, event.StreamSellers, event.StreamDead, event.StreamTimers}
+	ownStreams = []string{event.StreamStripe, event.StreamQuotes, event.StreamSellers, event.StreamDead, event.StreamTimers, event.StreamJournal}
 	ownBuckets = []string{event.BucketMail, event.BucketSystem}
 )
 
@@ -40,12 +41,14 @@ type declaration struct {
 func (a *app) declareCommand() *cobra.Command {
 	var replicas int
 	var check bool
+	var reason string
 	cmd := &cobra.Command{
 		Use:   "declare",
 		Short: "Create or update the log's streams, buckets and consumers",
 		Long: `Creates what is missing of the log's streams, key-value buckets and consumers, brings the
 settings of the others up to this version, and says what it did. It can be repeated at any
-time; nothing stored is touched. Only one declare may run at a time.
+time; nothing stored is touched. Only one declare may run at a time. What it created or
+changed goes into the journal.
 
 With --check it changes nothing and reports what differs from what this version needs;
 the exit code is 3 when something does.
@@ -62,15 +65,16 @@ the exit code is 3 when something does.
 			if replicas != 1 && replicas != 3 && replicas != 5 {
 				return usage(cmd, "--replicas is %d; a stream has 1, 3 or 5", replicas)
 			}
-			return a.declare(cmd.Context(), replicas)
+			return a.declare(cmd.Context(), replicas, reason)
 		},
 	}
 	cmd.Flags().IntVar(&replicas, "replicas", 1, "copies of each stream and bucket: 1, or 3 or 5 on a cluster")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the journal")
 	cmd.Flags().BoolVar(&check, "check", false, "change nothing, report what differs")
 	return cmd
 }
 
-func (a *app) declare(ctx context.Context, replicas int) error {
+func (a *app) declare(ctx context.Context, replicas int, reason string) error {
 	c, err := a.config()
 	if err != nil {
 		return err
@@ -94,7 +98,20 @@ func (a *app) declare(ctx context.Context, replicas int) error {
 	if err != nil {
 		return err
 	}
-	return a.showDeclarations(compare(before, after))
+	all := compare(before, after)
+	if err := a.showDeclarations(all); err != nil {
+		return err
+	}
+	return a.recordDeclaration(ctx, log, all, reason)
+}
+
+// recordDeclaration notes what was created or changed; a declaration that changed nothing is no action.
+func (a *app) recordDeclaration(ctx context.Context, log *natsstream.Log, all []declaration, reason string) error {
+	all = slices.DeleteFunc(all, func(d declaration) bool { return d.Result == "unchanged" })
+	if len(all) == 0 {
+		return nil
+	}
+	return a.record(ctx, journal.New(log, a.now), journal.Entry{Action: "declare", Reason: reason, Target: "log", Detail: all})
 }
 
 // checkDeclared compares without changing anything.

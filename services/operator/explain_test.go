@@ -155,7 +155,8 @@ func TestReplayAsksThePaymentsWorker(t *testing.T) {
 		t.Fatal(err)
 	}
 	subject, _ := event.ParseStripeSubject(r.Subject)
-	w.run("replay", subject.EventID).want(t, 1, "no payments worker listens", "next: start the payments worker")
+	w.run("replay", subject.EventID).want(t, 2, "--reason is missing")
+	w.run("replay", subject.EventID, "--reason", "ticket 4711").want(t, 1, "no payments worker listens", "next: start the payments worker")
 
 	var asked natsstream.ReplayRequest
 	answer := natsstream.ReplayAnswer{Outcome: "corroborated", Recorded: "applied", Quote: "q_1042", Before: "paid", After: "paid"}
@@ -184,12 +185,21 @@ func TestReplayAsksThePaymentsWorker(t *testing.T) {
 		t.Errorf("asked %+v, want %+v", asked, want)
 	}
 	answer = natsstream.ReplayAnswer{Outcome: "applied", Quote: "q_1042", Before: "pending", After: "paid", Changed: true}
-	got = w.run("replay", "STRIPE:2", "-o", "json")
+	got = w.run("replay", "STRIPE:2", "-o", "json", "--reason", "drill")
 	got.want(t, 0, `"changed": true`, `"before": "pending"`)
 	if !regexp.MustCompile(`"event_id": "evt_[A-Za-z0-9]+"`).MatchString(got.out) {
 		t.Errorf("answer lacks the event id:\n%s", got.out)
 	}
 	answer = natsstream.ReplayAnswer{Error: "redis is away"}
-	w.run("replay", "STRIPE:2").want(t, 1, "replay STRIPE:2: redis is away")
-	w.run("replay", "evt_9").want(t, 5, "event evt_9 is not in the log")
+	w.run("replay", "STRIPE:2", "--reason", "drill").want(t, 1, "replay STRIPE:2: redis is away")
+	w.run("replay", "evt_9", "--reason", "drill").want(t, 5, "event evt_9 is not in the log")
+
+	// R70: what was done, and what was tried, is in the journal.
+	list := w.run("journal", "list", "--action", "replay")
+	list.want(t, 0, "ticket 4711", "STRIPE:2", "pending → paid", "drill")
+	w.run("journal", "list", "-o", "jsonl", "--limit", "1").want(t, 0, `"error":"replay STRIPE:2: redis is away"`)
+	if n := strings.Count(list.out, "STRIPE:2"); n != 4 {
+		t.Errorf("the journal has %d entries, want 4:\n%s", n, list.out)
+	}
+	w.run("journal", "verify").want(t, 0, "yes")
 }

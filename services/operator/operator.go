@@ -106,6 +106,7 @@ $DATA_DIR/client.env, ./data/client.env. The all-in-one runner writes such a fil
 		a.explainCommand(),
 		a.replayCommand(),
 		a.stripeCommand(),
+		a.journalCommand(),
 		a.declareCommand(),
 		a.cheatCommand(),
 		a.versionCommand(),

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/operations/story"
 	"quittance.internal/libs/platform/natsstream"
 )
@@ -47,11 +48,11 @@ event is named by its place, QUOTES:4410.
 
 ` + exitCodeHelp,
 		Example: `  quotectl replay evt_1QaB --reason "ticket 4711"
-  quotectl replay STRIPE:88120 -o json`,
+  quotectl replay STRIPE:88120 --reason "drill" -o json`,
 		Args: exact("event id"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.replay(cmd, args[0], reason) },
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the worker's log")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the journal and the worker's log; asked for on a terminal")
 	return cmd
 }
 
@@ -59,6 +60,10 @@ func (a *app) replay(cmd *cobra.Command, id, reason string) error {
 	byPlace := strings.HasPrefix(id, event.StreamStripe+":") || strings.HasPrefix(id, event.StreamQuotes+":")
 	if byID := strings.HasPrefix(id, "evt_") && plainID(id); !byPlace && !byID {
 		return usage(cmd, "%q is neither an event id (evt_…) nor a place in the log (STRIPE:88120)", id)
+	}
+	reason, err := a.reason(cmd, reason)
+	if err != nil {
+		return err
 	}
 	c, err := a.config()
 	if err != nil {
@@ -75,9 +80,18 @@ func (a *app) replay(cmd *cobra.Command, id, reason string) error {
 	if err != nil {
 		return err
 	}
-	answer, err := requestReplay(ctx, nc, natsstream.ReplayRequest{Stream: r.Stream, Sequence: r.Sequence, Reason: reason})
+	var answer natsstream.ReplayAnswer
+	entry := journal.Entry{Action: "replay", Reason: reason, Target: story.Reference(r)}
+	err = a.journaled(ctx, log, entry, func(e *journal.Entry) error {
+		if answer, err = requestReplay(ctx, nc, natsstream.ReplayRequest{Stream: r.Stream, Sequence: r.Sequence, Reason: reason}); err != nil {
+			return fmt.Errorf("replay %s: %w", story.Reference(r), err)
+		}
+		e.Before, e.After = dash(answer.Before), dash(answer.After)
+		e.Detail = map[string]any{"quote": answer.Quote, "outcome": answer.Outcome, "recorded": answer.Recorded, "changed": answer.Changed}
+		return nil
+	})
 	if err != nil {
-		return fmt.Errorf("replay %s: %w", story.Reference(r), err)
+		return err
 	}
 	out := replayed{
 		Stream: r.Stream, Sequence: r.Sequence, Quote: answer.Quote, Outcome: answer.Outcome, Reason: answer.Reason,
@@ -106,7 +120,7 @@ func replayable(ctx context.Context, log *natsstream.Log, id string, byPlace boo
 	for i, r := range records {
 		places[i] = story.Reference(r)
 	}
-	return natsstream.Record{}, advise("quotectl replay "+places[0], "%d stored events have the id %s: %s; name one by its place", len(records), id, strings.Join(places, ", "))
+	return natsstream.Record{}, advise("quotectl replay "+places[0]+" --reason …", "%d stored events have the id %s: %s; name one by its place", len(records), id, strings.Join(places, ", "))
 }
 
 func requestReplay(ctx context.Context, nc *nats.Conn, request natsstream.ReplayRequest) (natsstream.ReplayAnswer, error) {

@@ -110,7 +110,15 @@ func streamConfigs(replicas int) []jetstream.StreamConfig {
 		factStream(event.StreamSellers, replicas, event.SubjectsSellers),
 		factStream(event.StreamDead, replicas, "dead.*.*.*.*"),
 		timerStream(replicas),
+		journalStream(replicas),
 	}
+}
+
+// journalStream takes many messages of a subject and, when it is full, refuses the next rather than forgets the first.
+func journalStream(replicas int) jetstream.StreamConfig {
+	c := factStream(event.StreamJournal, replicas, event.SubjectsJournal)
+	c.DiscardNewPerSubject, c.MaxMsgsPerSubject = false, -1
+	return c
 }
 
 func bucketConfigs(replicas int) []jetstream.KeyValueConfig {
@@ -185,7 +193,7 @@ func drift(have jetstream.StreamConfig) []error {
 	}
 	expect(have.Storage == want.Storage, "storage is %s, want %s", have.Storage, want.Storage)
 	expect(have.Retention == want.Retention, "retention is %s, want %s", have.Retention, want.Retention)
-	expect(have.Discard == want.Discard && have.DiscardNewPerSubject == want.DiscardNewPerSubject && have.MaxMsgsPerSubject == 1,
+	expect(have.Discard == want.Discard && have.DiscardNewPerSubject == want.DiscardNewPerSubject && have.MaxMsgsPerSubject == want.MaxMsgsPerSubject,
 		"%s (discard %s, per subject %t, %d a subject)", secondMessage(want),
 		have.Discard, have.DiscardNewPerSubject, have.MaxMsgsPerSubject)
 	expect(!want.AllowMsgSchedules || have.AllowMsgSchedules && have.AllowMsgTTL, "does not take schedules that end (schedules %t, message TTL %t)",
@@ -202,8 +210,11 @@ func drift(have jetstream.StreamConfig) []error {
 
 // secondMessage says what a stream fails to do with a second message of a subject.
 func secondMessage(want jetstream.StreamConfig) string {
-	if want.DiscardNewPerSubject {
+	switch {
+	case want.DiscardNewPerSubject:
 		return "does not refuse a second message of a subject"
+	case want.MaxMsgsPerSubject < 0:
+		return "does not keep every message"
 	}
 	return "does not replace the message of a subject"
 }

@@ -165,7 +165,7 @@ func TestTheLogIsUnavailableWhileTheServerIsAwayAndRecoversByItself(t *testing.T
 func TestCheckNamesEveryDrift(t *testing.T) {
 	srv := natstest.Start(t)
 	log := srv.Log("a")
-	if err := natsstream.Check(t.Context(), log.JetStream(), "STRIPE", "QUOTES", "DEAD"); err != nil {
+	if err := natsstream.Check(t.Context(), log.JetStream(), "STRIPE", "QUOTES", "DEAD", "JOURNAL"); err != nil {
 		t.Errorf("Check of what Declare made = %v, want nil", err)
 	}
 	s, err := log.JetStream().Stream(t.Context(), "STRIPE")
@@ -188,6 +188,24 @@ func TestCheckNamesEveryDrift(t *testing.T) {
 	}
 	if err := natsstream.Check(t.Context(), log.JetStream(), "STRIPE"); err != nil {
 		t.Errorf("Check after Declare = %v, want the drift mended", err)
+	}
+}
+
+// Many entries of one action are kept, and a writer that has not seen the last one is told so.
+func TestAppendExpectsTheEndOfTheStream(t *testing.T) {
+	log := natstest.Start(t).Log("a")
+	for n := range uint64(3) {
+		got, err := log.Append(t.Context(), natsstream.Message{Subject: "journal.replay", Data: []byte("entry")}, n)
+		if err != nil || got.Sequence != n+1 {
+			t.Fatalf("Append onto %d = %+v, %v, want sequence %d", n, got, err, n+1)
+		}
+	}
+	if _, err := log.Append(t.Context(), natsstream.Message{Subject: "journal.declare"}, 2); !errors.Is(err, natsstream.ErrConflict) {
+		t.Errorf("Append onto an older end = %v, want ErrConflict", err)
+	}
+	last, err := log.Read(t.Context(), "JOURNAL", "journal.*")
+	if err != nil || last.Sequence != 3 {
+		t.Errorf("Read of the last entry = %d, %v, want 3", last.Sequence, err)
 	}
 }
 

@@ -84,6 +84,9 @@ func port(tb testing.TB, a net.Addr) int {
 	return tcp.Port
 }
 
+// StoreDir is the folder of the store, to be changed behind the server's back while it is stopped.
+func (s *Server) StoreDir() string { return s.opts.StoreDir }
+
 // Stop shuts the server down; its store stays.
 func (s *Server) Stop() {
 	s.srv.Shutdown()
