@@ -279,6 +279,9 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 		must("operator asks "+user, err)
 	}
 
+	pages, err := d.connect(t, "quotes").SubscribeSync(event.LiveSubject(event.NamePaid))
+	must("quotes listens to live copies", err)
+	must("quotes listens to live copies", pages.SetPendingLimits(16, -1))
 	live, err := d.connect(t, "subscriber_example").SubscribeSync("quote.paid")
 	must("subscriber listens to live copies", err)
 	must("subscriber listens to live copies", live.SetPendingLimits(16, -1))
@@ -286,6 +289,8 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 	fact(pay, natsstream.Message{Subject: "quote.paid.main.q_2.1"})
 	_, err = live.NextMsg(5 * time.Second)
 	must("subscriber gets a live copy", err)
+	_, err = pages.NextMsg(5 * time.Second)
+	must("quotes gets a live copy", err)
 }
 
 // takeOne takes one message from a durable and acknowledges it; the server must confirm.
@@ -421,7 +426,11 @@ func TestNobodyMayListenToAnother(t *testing.T) {
 	for subject, may := range map[string][]string{
 		">": nil, "stripe.>": nil, "$JS.API.>": nil, "$JS.EVENT.>": nil, "_INBOX.>": nil, "$KV.>": nil,
 		"quote.>":                     {"operator"},
-		"quote.paid":                  {"subscriber_example", "operator"},
+		"quote.*":                     {"operator"},
+		"quote.paid":                  {"quotes", "subscriber_example", "operator"},
+		"quote.recalled":              {"quotes", "operator"},
+		"quote.drafted":               {"operator"},
+		"quote.paid.>":                {"operator"},
 		"op.payments.replay":          {"payments"},
 		"op.notifier.resend":          {"notifier"},
 		"_INBOX_ingress.>":            {"ingress"},

@@ -3,6 +3,7 @@ package quotes
 import (
 	"crypto/rand"
 	"io"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -53,6 +54,17 @@ type Config struct {
 	// RemindBefore is how long before a quote's expiry quote.expiring is said of
 	// one that is not paid; 0 is never. Default of REMIND_BEFORE: 72 h.
 	RemindBefore time.Duration
+	// TrustedProxies are those whose X-Forwarded-For is believed. Default none.
+	TrustedProxies []netip.Prefix
+	// PageRate is how many requests a second one client may make without a token;
+	// six seconds' worth at once. Default 20.
+	PageRate float64
+	// Streams is how many pages this instance follows for its readers at one time.
+	// Default 1000.
+	Streams int
+	// StreamBeat is how often a page that is followed is looked at without being
+	// asked to. Default 20 s, below what proxies wait for.
+	StreamBeat time.Duration
 	// Policy is the rule set of what may be paid by Stripe. Default
 	// quote.DefaultPolicy.
 	Policy *quote.Policy
@@ -71,8 +83,9 @@ const defaultRemindBefore = 72 * time.Hour
 // ConfigFromEnv reads QUOTES_ADDR, QUOTES_ADMIN_ADDR, NATS_URL, NATS_CREDS,
 // NATS_CA, NATS_MONITOR_URL, REDIS_URL, REDIS_CA, DURABILITY, API_TOKENS,
 // PUBLIC_URL, MODE, POLICY_FILE, REMIND_BEFORE, STRIPE_API_KEY, STRIPE_API_BASE,
-// CHECKOUT_ORIGINS, INGRESS_URL (with STRIPE_WEBHOOK_SECRETS) and LOG_LEVEL;
-// secrets also as *_FILE. It reports every fault at once.
+// CHECKOUT_ORIGINS, INGRESS_URL (with STRIPE_WEBHOOK_SECRETS), TRUSTED_PROXIES,
+// PAGE_RATE, PAGE_STREAMS and LOG_LEVEL; secrets also as *_FILE. It reports every
+// fault at once.
 func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	r := env.NewReader(lookup)
 	c := Config{
@@ -93,7 +106,12 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	}
 	c.Stripe = stripegate.ConfigFromEnv(r, c.Mode)
 	c.CheckoutOrigins = checkoutOrigins(r)
+	c.PageRate = float64(r.Int("PAGE_RATE", 20, 1, 1_000_000))
+	c.Streams = r.Int("PAGE_STREAMS", 1000, 1, 100_000)
 	var err error
+	if c.TrustedProxies, err = ParseProxies(r.String("TRUSTED_PROXIES", "")); err != nil {
+		r.Fault("TRUSTED_PROXIES", "%w", err)
+	}
 	if c.Tokens, err = ParseTokens(r.Secret("API_TOKENS").Reveal()); err != nil {
 		r.Fault("API_TOKENS", "%w", err)
 	}
@@ -166,6 +184,15 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Generation == "" {
 		c.Generation = redisquote.Generation
+	}
+	if c.PageRate <= 0 {
+		c.PageRate = 20
+	}
+	if c.Streams <= 0 {
+		c.Streams = 1000
+	}
+	if c.StreamBeat <= 0 {
+		c.StreamBeat = 20 * time.Second
 	}
 	if c.Now == nil {
 		c.Now = time.Now //nolint:forbidigo // the default of the one clock

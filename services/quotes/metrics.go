@@ -14,7 +14,8 @@ type metrics struct {
 	commands *prometheus.CounterVec
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+// newMetrics registers them; pages tells how many pages are followed.
+func newMetrics(reg prometheus.Registerer, pages func() int) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "quittance_http_requests_total", Help: "Requests by method, route and status.",
@@ -27,7 +28,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "quittance_quote_commands_total", Help: "Commands on quotes by what became of each attempt to store it.",
 		}, []string{"command", "result"}),
 	}
-	reg.MustRegister(m.requests, m.took, m.commands)
+	reg.MustRegister(m.requests, m.took, m.commands, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "quittance_pages_followed", Help: "Quote pages that are open and told of changes.",
+	}, func() float64 { return float64(pages()) }))
 	return m
 }
 

@@ -61,7 +61,7 @@ func TestThePageLetsNothingElseIn(t *testing.T) {
 		if got, want := tt.page.header.Get("Content-Security-Policy"), strings.Replace(most, "%", tt.leads, 1); got != want {
 			t.Errorf("policy %q\nwant   %q", got, want)
 		}
-		if h := tt.page.header; h.Get("X-Robots-Tag") != "noindex, nofollow" || h.Get("Referrer-Policy") != "no-referrer" || h.Get("X-Content-Type-Options") != "nosniff" ||
+		if h := tt.page.header; h.Get("X-Robots-Tag") != "noindex, nofollow" || h.Get("Referrer-Policy") != "same-origin" || h.Get("X-Content-Type-Options") != "nosniff" ||
 			h.Get("Cache-Control") != "no-store" || h.Get("Content-Type") != "text/html; charset=utf-8" {
 			t.Errorf("headers = %v", h)
 		}

@@ -44,7 +44,7 @@ type view struct {
 	// Title is that of the browser's tab.
 	Title string
 	Lang  string
-	// Languages lead to the same page in each language.
+	// Languages lead to the same page in each language; none where it has no address.
 	Languages []languageLink
 }
 
@@ -56,11 +56,11 @@ type languageLink struct {
 // view is the common part of the answer to a call.
 func (s *Service) view(c *call) view {
 	v := view{Lang: language(c.Request)}
+	if c.Method != http.MethodGet && c.Method != http.MethodHead {
+		return v // the answer to a command has no address of its own
+	}
 	for _, l := range []languageLink{{Lang: langEnglish, Name: "English"}, {Lang: langPolish, Name: "Polski"}} {
 		l.Href, l.Current = inLanguage(c.URL, l.Lang), l.Lang == v.Lang
-		if c.Method != http.MethodGet && c.Method != http.MethodHead {
-			l.Href = "" // the answer to a command has no address of its own
-		}
 		v.Languages = append(v.Languages, l)
 	}
 	return v
@@ -72,10 +72,12 @@ func (v view) T(key text, args ...any) string { return translate(v.Lang, key, ar
 // English leads to the canonical version; empty where this is it, or where there
 // is no address to lead to.
 func (v view) English() string {
-	if v.Lang == langEnglish {
-		return ""
+	for _, l := range v.Languages {
+		if l.Lang == langEnglish && !l.Current {
+			return l.Href
+		}
 	}
-	return v.Languages[0].Href
+	return ""
 }
 
 // Translated reports whether the page is not in the canonical language (R1).
@@ -125,7 +127,9 @@ func (s *Service) render(w http.ResponseWriter, c *call, status int, name string
 	h.Set("Content-Language", language(c.Request))
 	h.Set("Content-Security-Policy", pagePolicy(leads...))
 	h.Set("X-Robots-Tag", "noindex, nofollow")
-	h.Set("Referrer-Policy", "no-referrer")
+	// The address is a secret: no other site hears of it. Forms of our own still say
+	// where they come from.
+	h.Set("Referrer-Policy", "same-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	h.Add("Vary", "Accept, Accept-Language, Cookie")

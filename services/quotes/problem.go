@@ -18,6 +18,9 @@ type problem struct {
 	Status  int
 	Detail  string
 	Reasons []quote.Reason
+	// retryAfter is Retry-After, in seconds; 0 for none, or 1 where the service is
+	// not available.
+	retryAfter int
 	// cause is for the log, never for the caller.
 	cause error
 }
@@ -98,8 +101,12 @@ func problemOf(err error) *problem {
 
 // headers are those of the problem, whether a program or a person reads it.
 func (p *problem) headers(w http.ResponseWriter) {
-	if p.Status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
+	after := p.retryAfter
+	if after == 0 && p.Status == http.StatusServiceUnavailable {
+		after = 1
+	}
+	if after > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(after))
 	}
 }
 

@@ -20,6 +20,8 @@ type access int
 
 const (
 	public  access = iota // no token: what a customer's browser asks for
+	costly                // no token, and nothing to be asked for often
+	stream                // no token, and the answer lasts
 	reader                // any token
 	writer                // a token that may give commands
 	visitor               // a page: whoever is signed in
@@ -44,7 +46,8 @@ func (s *Service) table() []route {
 		{http.MethodPut, "/v1/sellers/{seller}/seats/{user}", s.setSeat, writer},
 		{http.MethodGet, "/assets/{hash}/{name}", s.showAsset, public},
 		{http.MethodGet, "/q/{token}", s.showPage, public},
-		{http.MethodPost, "/q/{token}/checkout", s.checkOut, public},
+		{http.MethodPost, "/q/{token}/checkout", s.checkOut, costly},
+		{http.MethodGet, "/q/{token}/events", s.followPage, stream},
 	}, s.sellerTable()...)
 }
 
@@ -54,7 +57,7 @@ func (s *Service) sellerTable() []route {
 	return []route{
 		{http.MethodGet, "/{$}", s.showHome, public},
 		{http.MethodGet, "/signin", s.showSignIn, public},
-		{http.MethodPost, "/signin", s.signIn, public},
+		{http.MethodPost, "/signin", s.signIn, costly},
 		{http.MethodPost, "/signout", s.signOut, visitor},
 		{http.MethodGet, "/seller/quotes", s.showQuotes, visitor},
 	}

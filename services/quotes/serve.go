@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -30,6 +31,8 @@ type call struct {
 	// csrf is the CSRF token of the session that a page is asked for in; empty for
 	// the API and for whoever is not signed in.
 	csrf string
+	// client is whose request it is, as far as addresses tell.
+	client netip.Prefix
 	// quoteID is logged; for the page it is what its token led to.
 	quoteID string
 	// trace is the W3C trace context that events of this call carry on.
@@ -48,9 +51,12 @@ type handler func(w http.ResponseWriter, c *call) error
 func (s *Service) serve(pattern string, who access, handle handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun := s.cfg.Now()
-		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-		defer cancel()
-		c := &call{Request: r.WithContext(ctx), quoteID: r.PathValue("id"), trace: s.traceOf(r)}
+		if who != stream {
+			ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+			defer cancel()
+			r = r.WithContext(ctx)
+		}
+		c := &call{Request: r, client: s.clientOf(r), quoteID: r.PathValue("id"), trace: s.traceOf(r)}
 		c.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		answer := &statusWriter{ResponseWriter: w}
 
@@ -86,12 +92,15 @@ func (s *Service) tell(w http.ResponseWriter, c *call, p *problem) {
 	p.write(w)
 }
 
-// authorize finds the caller's token. Unknown and missing ones get the same 401.
+// authorize finds the caller's token; who needs none must not ask too often.
+// Unknown and missing ones get the same 401.
 func (s *Service) authorize(w http.ResponseWriter, c *call, who access) error {
 	var err error
 	switch who {
-	case public:
-		return nil
+	case public, stream:
+		return s.throttled(c, costPage)
+	case costly:
+		return s.throttled(c, costHigh)
 	case visitor, author:
 		err = s.authorizePage(c, who)
 	case reader, writer:

@@ -42,6 +42,9 @@ type Service struct {
 	origins *http.CrossOriginProtection
 	metrics *metrics
 
+	throttle *throttle
+	live     *live
+
 	nc     *nats.Conn
 	stream *natsstream.Log
 	redis  redis.UniversalClient
@@ -57,6 +60,7 @@ type Service struct {
 // it, and binds both addresses.
 func New(ctx context.Context, cfg Config, log *zap.Logger) (*Service, error) {
 	s := &Service{cfg: cfg.withDefaults(), log: log, tokens: newTokens(cfg.Tokens), origins: newOrigins(cfg.PublicURL), http: &http.Client{Timeout: comeBackTimeout}}
+	s.throttle, s.live = newThrottle(s.cfg.PageRate, throttleClients), newLive(s.cfg.Streams)
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -88,7 +92,7 @@ func (s *Service) open(ctx context.Context) (err error) {
 	s.reader = redisquote.NewReader(s.redis, redisquote.NewKeys(s.cfg.Generation))
 
 	reg := httpserve.NewRegistry()
-	s.metrics = newMetrics(reg)
+	s.metrics = newMetrics(reg, s.live.open)
 	s.public, err = httpserve.Listen(ctx, httpserve.Config{Addr: s.cfg.Addr, Handler: s.routes()})
 	if err != nil {
 		return err
@@ -125,6 +129,7 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { return s.public.Serve(ctx) })
 	group.Go(func() error { return s.admin.Serve(ctx) })
 	group.Go(func() error { s.tokens.follow(ctx, s.cfg.TokensFile, s.cfg.FollowEvery, s.log); return nil })
+	group.Go(func() error { return s.live.run(ctx, s.nc) })
 	for _, c := range s.chores {
 		group.Go(func() error { return s.runChore(ctx, c) })
 	}

@@ -269,7 +269,7 @@ func TestPagesAndAPIAreSignedInToApart(t *testing.T) {
 	}
 	page := b.open("/seller/quotes").want(t, http.StatusOK)
 	for name, want := range map[string]string{
-		"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Content-Type": "text/html; charset=utf-8",
+		"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Content-Type": "text/html; charset=utf-8",
 	} {
 		if got := page.header.Get(name); got != want {
 			t.Errorf("%s = %q, want %q", name, got, want)

@@ -52,8 +52,14 @@ func (s *Service) offeredTo(c *call) (*quote.Aggregate, event.Published, error) 
 	if err != nil {
 		return nil, event.Published{}, err
 	}
-	c.quoteID = id
-	a, err := s.load(c.Context(), seller, id)
+	c.quoteID, c.token.Seller = id, seller
+	return s.offeredStill(c.Context(), seller, id, revision, token)
+}
+
+// offeredStill is the revision if its page is still the customer's, as the log
+// says; else errPageGone.
+func (s *Service) offeredStill(ctx context.Context, seller, id string, revision int, token string) (*quote.Aggregate, event.Published, error) {
+	a, err := s.load(ctx, seller, id)
 	if err != nil {
 		return nil, event.Published{}, err
 	}
@@ -159,9 +165,14 @@ func (at *situation) returned(a *quote.Aggregate, r event.Published, session str
 	}
 }
 
-// digest tells one situation from another; the page and its stream compare it.
+// digest tells one situation from another; the page and its stream compare it. The
+// stream does not know where a reader comes from, so that does not count.
 func (at situation) digest() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %t %t", at.name, at.at.Unix(), at.failed, at.partly))
+	name := at.name
+	if name == atConfirming {
+		name = atPayable
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %t %t", name, at.at.Unix(), at.failed, at.partly))
 	return hex.EncodeToString(sum[:8])
 }
 

@@ -115,6 +115,10 @@ type QuoteSubject struct {
 	N      string // which one of its kind: version, revision or Stripe object
 }
 
+// LiveSubject is the core subject on which the server repeats every event of a
+// name as it is stored, without a guarantee: for listeners who look the truth up.
+func LiveSubject(name string) string { return "quote." + name }
+
 // String is the subject, quote.<event>.<seller>.<quote>.<n>; empty, which no
 // server takes, when a part is not a valid token. Two different values never
 // share a subject.
