@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/delivery"
+	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/platform/fault"
 	"quittance.internal/libs/platform/natsstream"
 )
@@ -219,7 +220,7 @@ func (w *worker) answer(it *item) {
 		after := delivery.Backoff(it.attempt)
 		w.log.Warn("message delayed", append(it.fields(), zap.Duration("retry_after", after), zap.Error(it.err))...)
 		err = it.msg.NakWithDelay(after)
-	} else if it.out.Outcome == outcomeDead {
+	} else if it.out.Outcome == projection.Dead {
 		err = it.msg.TermWithReason(it.out.Reason)
 	} else {
 		err = it.msg.Ack()

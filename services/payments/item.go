@@ -8,21 +8,11 @@ import (
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/domain/stripeevent"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
-)
-
-// What becomes of a message; see redisquote.Outcome.
-const (
-	outcomeApplied      = "applied"      // it added facts
-	outcomeCorroborated = "corroborated" // another kind of message had told the same
-	outcomeDuplicate    = "duplicate"    // the same kind of message about the same object had told the same
-	outcomeIgnored      = "ignored"      // nothing of ours
-	outcomeParked       = "parked"       // waits for the object that links it to a quote
-	outcomeRefused      = "refused"      // hostile or impossible; needs a person's eye
-	outcomeDead         = "dead"         // cannot be decoded; set aside
 )
 
 // target names the facts that a message is folded into.
@@ -37,6 +27,7 @@ type item struct {
 	change  stripeevent.Change // of a Stripe event
 	facts   quote.Facts        // what it adds to each target
 	targets []target
+	owner   string              // of a Stripe event: the account in its subject, which ingress took from its signed body
 	account *natsstream.Message // the fact of an event about a Stripe account
 	out     redisquote.Outcome  // decided once out.Outcome is set
 	err     error               // why it must come again
@@ -54,13 +45,19 @@ func newItem(m jetstream.Msg) (*item, error) {
 
 // reset forgets what an earlier try of the batch found out.
 func (it *item) reset() {
-	it.change, it.facts, it.targets, it.out, it.err = stripeevent.Change{}, quote.Facts{}, nil, redisquote.Outcome{}, nil
+	it.change, it.owner, it.facts, it.targets, it.out, it.err = stripeevent.Change{}, "", quote.Facts{}, nil, redisquote.Outcome{}, nil
 	it.account = nil
 }
 
 func (it *item) decide(outcome, reason string) { it.out.Outcome, it.out.Reason = outcome, reason }
 
 func (it *item) decided() bool { return it.out.Outcome != "" }
+
+// read takes over what the message says by itself.
+func (it *item) read(o projection.Outcome) {
+	it.out.EventID, it.out.Type, it.out.Account, it.out.Quote = o.EventID, o.Type, o.Account, o.Quote
+	it.decide(o.Kind, o.Reason)
+}
 
 // open reports whether the item still has to be folded.
 func (it *item) open() bool { return !it.decided() && it.err == nil }
@@ -94,9 +91,9 @@ func (w *worker) logged(it *item, took time.Duration) {
 		f = append(f, zap.String("before", it.out.Before), zap.String("after", it.out.After))
 	}
 	switch it.out.Outcome {
-	case outcomeDead:
+	case projection.Dead:
 		w.log.Error("message set aside", f...)
-	case outcomeRefused:
+	case projection.Refused:
 		w.log.Warn("message refused", f...)
 	default:
 		w.log.Info("message settled", f...)

@@ -14,8 +14,6 @@ import (
 	"quittance.internal/libs/platform/redisquote"
 )
 
-const reasonRenewal = "renewal of a subscription"
-
 // objectOf is a Stripe object of an account.
 type objectOf struct{ account, object string }
 
@@ -79,6 +77,8 @@ func (b *batch) linkRound(ctx context.Context, ties []tie) error {
 				err = isolate(func() {
 					if t.s.merge(facts) {
 						t.s.released = append(t.s.released, waiting)
+					} else {
+						t.s.knew = append(t.s.knew, waiting)
 					}
 				})
 			}

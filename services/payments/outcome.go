@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
@@ -19,7 +20,7 @@ import (
 // setAside stores the batch's dead messages in the stream DEAD.
 func (b *batch) setAside(ctx context.Context) error {
 	for _, it := range b.items {
-		if it.err != nil || it.out.Outcome != outcomeDead {
+		if it.err != nil || it.out.Outcome != projection.Dead {
 			continue
 		}
 		if err := b.w.logs.SetAside(ctx, natsstream.DeadLetter{
@@ -37,6 +38,10 @@ func (b *batch) record(ctx context.Context) error {
 	if err := b.tellDuplicates(ctx); err != nil {
 		return err
 	}
+	knew, err := b.stillParked(ctx)
+	if err != nil {
+		return err
+	}
 	pipe := b.w.redis.Pipeline()
 	for _, it := range b.items {
 		if it.err == nil {
@@ -48,8 +53,11 @@ func (b *batch) record(ctx context.Context) error {
 			b.recordSettlement(ctx, pipe, s)
 		}
 	}
+	for _, k := range knew {
+		b.corroborate(ctx, pipe, k)
+	}
 	for _, p := range b.ignored {
-		b.overwrite(ctx, pipe, p, redisquote.Outcome{Outcome: outcomeIgnored, Reason: reasonRenewal})
+		b.overwrite(ctx, pipe, p, redisquote.Outcome{Outcome: projection.Ignored, Reason: projection.ReasonRenewal})
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("record outcomes: %w", err)
@@ -100,7 +108,7 @@ func (b *batch) tellDuplicates(ctx context.Context) error {
 	pipe := b.w.redis.Pipeline()
 	reads := map[*item]*redis.StringCmd{}
 	for _, it := range b.items {
-		if it.err == nil && it.record.Stream == event.StreamStripe && it.out.Outcome == outcomeCorroborated {
+		if it.err == nil && it.record.Stream == event.StreamStripe && it.out.Outcome == projection.Corroborated {
 			reads[it] = pipe.HGet(ctx, b.w.keys.PayEvents(it.out.Account, it.out.Quote), touchField(it.change.Type, it.change.Object))
 		}
 	}
@@ -114,7 +122,7 @@ func (b *batch) tellDuplicates(ctx context.Context) error {
 	for _, it := range b.items {
 		field := it.out.Quote + touchField(it.change.Type, it.change.Object)
 		if read := reads[it]; read != nil && (seen[field] || read.Err() == nil && read.Val() != touchValue(it.record.Sequence, it.change.EventID)) {
-			it.decide(outcomeDuplicate, "")
+			it.decide(projection.Duplicate, "")
 		}
 		seen[field] = true
 	}
@@ -149,7 +157,7 @@ func (b *batch) touch(ctx context.Context, pipe redis.Pipeliner, t target, kind,
 func (b *batch) recordSettlement(ctx context.Context, pipe redis.Pipeliner, s *settlement) {
 	for _, p := range s.released {
 		b.overwrite(ctx, pipe, p, redisquote.Outcome{
-			Outcome: outcomeApplied, Reason: "had waited for its link", Account: s.account, Quote: s.quote, Before: s.before, After: string(s.state.Status),
+			Outcome: projection.Applied, Reason: projection.ReasonHadWaited, Account: s.account, Quote: s.quote, Before: s.before, After: string(s.state.Status),
 		})
 		b.touch(ctx, pipe, s.target, p.Type, p.Object, p.EventID, p.Sequence)
 	}
@@ -161,6 +169,58 @@ func (b *batch) recordSettlement(ctx context.Context, pipe redis.Pipeliner, s *s
 	default:
 		pipe.ZRem(ctx, b.w.keys.IndexUnknown(), member)
 	}
+}
+
+// knownParked is a change that had waited and told its quote nothing new.
+type knownParked struct {
+	s *settlement
+	p parked
+}
+
+// stillParked lists the changes that had waited, told nothing new, and stand as parked in Redis. Others were decided when
+// another object that they name was linked, or before a crash that came between commit and record.
+func (b *batch) stillParked(ctx context.Context) ([]knownParked, error) {
+	pipe := b.w.redis.Pipeline()
+	var asked []knownParked
+	var reads []*redis.StringCmd
+	for _, s := range b.order {
+		for _, p := range s.knew {
+			asked = append(asked, knownParked{s, p})
+			reads = append(reads, pipe.HGet(ctx, b.w.keys.Outcomes(event.StreamStripe, p.Sequence), strconv.FormatUint(p.Sequence, 10)))
+		}
+	}
+	if len(asked) == 0 {
+		return nil, nil
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !isNil(err) {
+		return nil, fmt.Errorf("read parked outcomes: %w", err)
+	}
+	parkedNow := map[uint64]bool{} // by this very batch, so that it is not recorded yet
+	for _, it := range b.items {
+		parkedNow[it.record.Sequence] = parkedNow[it.record.Sequence] || it.record.Stream == event.StreamStripe && it.out.Outcome == projection.Parked
+	}
+	var waiting []knownParked
+	for i, k := range asked {
+		var o redisquote.Outcome
+		if parkedNow[k.p.Sequence] && reads[i].Err() != nil {
+			o.Outcome = projection.Parked
+		} else if err := json.Unmarshal([]byte(reads[i].Val()), &o); err != nil {
+			continue
+		}
+		released := slices.ContainsFunc(k.s.released, func(p parked) bool { return p.Sequence == k.p.Sequence })
+		if o.Outcome == projection.Parked && !released && k.s.err == nil {
+			waiting = append(waiting, k)
+		}
+	}
+	return waiting, nil
+}
+
+func (b *batch) corroborate(ctx context.Context, pipe redis.Pipeliner, k knownParked) {
+	status := string(k.s.state.Status)
+	b.overwrite(ctx, pipe, k.p, redisquote.Outcome{
+		Outcome: projection.Corroborated, Reason: projection.ReasonHadWaited, Account: k.s.account, Quote: k.s.quote, Before: status, After: status,
+	})
+	b.touch(ctx, pipe, k.s.target, k.p.Type, k.p.Object, k.p.EventID, k.p.Sequence)
 }
 
 // overwrite replaces the outcome "parked" of a change that has been decided since.
@@ -276,7 +336,7 @@ func (b *batch) report() {
 			continue
 		}
 		b.w.metrics.messages.WithLabelValues(it.record.Stream, it.out.Outcome).Inc()
-		if it.out.Outcome == outcomeApplied && !it.change.Created.IsZero() {
+		if it.out.Outcome == projection.Applied && !it.change.Created.IsZero() {
 			b.w.metrics.settled.Observe(now.Sub(it.change.Created).Seconds())
 		}
 		b.w.logged(it, took)

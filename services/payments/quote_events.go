@@ -9,15 +9,15 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/platform/redisquote"
 )
 
-// quoteEvent is a decoded message of the stream QUOTES.
+// quoteEvent is a message of the stream QUOTES as projection reads it.
 type quoteEvent struct {
-	it       *item
-	subject  event.QuoteSubject
-	envelope event.Envelope
+	it *item
+	projection.QuoteEvent
 }
 
 // readQuoteEvents takes the quote's own events of the batch in: documents and revisions are written to the quote's hash,
@@ -28,18 +28,11 @@ func (b *batch) readQuoteEvents(ctx context.Context) error {
 		if it.record.Stream != event.StreamQuotes {
 			continue
 		}
-		subject, ok := event.ParseQuoteSubject(it.record.Subject)
-		if !ok {
-			it.decide(outcomeDead, "subject of an unknown form")
-			continue
+		e := quoteEvent{it, projection.ReadQuote(it.record.Subject, it.record.Data)}
+		it.read(e.Outcome)
+		if it.open() {
+			events = append(events, e)
 		}
-		envelope, err := event.Decode(it.record.Data)
-		if err != nil {
-			it.decide(outcomeDead, err.Error())
-			continue
-		}
-		it.out.EventID, it.out.Type, it.out.Quote = envelope.ID, envelope.Type, subject.Quote
-		events = append(events, quoteEvent{it, subject, envelope})
 	}
 	if len(events) == 0 {
 		return nil
@@ -56,31 +49,27 @@ func (b *batch) writeQuoteEvents(ctx context.Context, events []quoteEvent) error
 	var drafts []event.Drafted
 	for _, e := range events {
 		var err error
-		mark := false
-		switch e.subject.Event {
-		case "drafted":
-			var d event.Drafted
-			if d, err = event.Data[event.Drafted](e.envelope); err == nil {
-				drafts = append(drafts, d)
-				b.indexDraft(ctx, pipe, d)
-				e.it.decide(outcomeApplied, "")
-			}
-		case "published":
-			err = b.writePublished(ctx, pipe, e)
-		case "recalled":
-			pipe.HSet(ctx, b.w.keys.Quote(e.subject.Quote), redisquote.FieldRecalled+e.subject.N, e.envelope.Time.Unix())
-		case "expired":
-			pipe.HSet(ctx, b.w.keys.Quote(e.subject.Quote), redisquote.FieldExpired+e.subject.N, e.envelope.Time.Unix())
+		record := b.w.keys.Quote(e.Subject.Quote)
+		switch {
+		case e.Drafted != nil:
+			drafts = append(drafts, *e.Drafted)
+			b.indexDraft(ctx, pipe, *e.Drafted)
+			e.it.decide(projection.Applied, "")
+		case e.Published != nil:
+			err = b.writePublished(ctx, pipe, *e.Published)
+		case e.Recalled > 0:
+			pipe.HSet(ctx, record, redisquote.FieldRecalled+e.Subject.N, e.Envelope.Time.Unix())
+		case e.Expired > 0:
+			pipe.HSet(ctx, record, redisquote.FieldExpired+e.Subject.N, e.Envelope.Time.Unix())
 		default:
-			mark = true
 			err = b.writeMark(ctx, pipe, e)
 		}
 		if err != nil {
-			e.it.decide(outcomeDead, err.Error())
+			e.it.decide(projection.Dead, err.Error())
 			continue
 		}
-		if !mark { // a mark changes no status: what it records was committed before it was published
-			b.touched[e.subject.Quote] = true
+		if e.Mark == nil { // a mark changes no status: what it records was committed before it was published
+			b.touched[e.Subject.Quote] = true
 		}
 	}
 	if pipe.Len() > 0 {
@@ -119,11 +108,7 @@ func (b *batch) writeDrafts(ctx context.Context, drafts []event.Drafted) error {
 	return nil
 }
 
-func (b *batch) writePublished(ctx context.Context, pipe redis.Pipeliner, e quoteEvent) error {
-	p, err := event.Data[event.Published](e.envelope)
-	if err != nil {
-		return err
-	}
+func (b *batch) writePublished(ctx context.Context, pipe redis.Pipeliner, p event.Published) error {
 	p.Document = quote.Document{Deal: p.Document.Deal}
 	rev, err := json.Marshal(p)
 	if err != nil {
@@ -139,20 +124,12 @@ func (b *batch) writePublished(ctx context.Context, pipe redis.Pipeliner, e quot
 // writeMark records that the log holds an emission. The log is where it is true; the mark spares the worker from asking
 // the log again with every commit, and its time is what card, page and mail show.
 func (b *batch) writeMark(ctx context.Context, pipe redis.Pipeliner, e quoteEvent) error {
-	fact, err := event.Data[event.PaymentFact](e.envelope) // quote.paid has the same names for the fields used here
-	if err != nil {
-		return err
-	}
-	if !event.ValidToken(fact.Account) {
-		return fmt.Errorf("account %q is not a valid token", fact.Account)
-	}
-	mark, err := json.Marshal(redisquote.Mark{ID: e.envelope.ID, At: e.envelope.Time, Sequence: e.it.record.Sequence})
+	mark, err := json.Marshal(redisquote.Mark{ID: e.Mark.ID, At: e.Mark.At, Sequence: e.it.record.Sequence})
 	if err != nil {
 		return fmt.Errorf("encode mark: %w", err)
 	}
-	pipe.HSet(ctx, b.w.keys.Pay(fact.Account, e.subject.Quote), redisquote.FieldMark+e.subject.Event+"."+e.subject.N, mark)
-	e.it.out.Account = fact.Account
-	e.it.decide(outcomeApplied, "")
+	pipe.HSet(ctx, b.w.keys.Pay(e.Mark.Account, e.Subject.Quote), redisquote.FieldMark+e.Mark.Name, mark)
+	e.it.decide(projection.Applied, "")
 	return nil
 }
 
@@ -163,8 +140,8 @@ func (b *batch) revisionFacts(ctx context.Context, events []quoteEvent) error {
 	pipe := b.w.redis.Pipeline()
 	reads := map[string]*redis.MapStringStringCmd{}
 	for _, e := range events {
-		if e.it.open() && reads[e.subject.Quote] == nil {
-			reads[e.subject.Quote] = pipe.HGetAll(ctx, b.w.keys.Quote(e.subject.Quote))
+		if e.it.open() && reads[e.Subject.Quote] == nil {
+			reads[e.Subject.Quote] = pipe.HGetAll(ctx, b.w.keys.Quote(e.Subject.Quote))
 		}
 	}
 	if len(reads) == 0 {
@@ -177,18 +154,18 @@ func (b *batch) revisionFacts(ctx context.Context, events []quoteEvent) error {
 		if !e.it.open() {
 			continue
 		}
-		q, err := redisquote.DecodeQuote(reads[e.subject.Quote].Val())
+		q, err := redisquote.DecodeQuote(reads[e.Subject.Quote].Val())
 		if err != nil {
-			e.it.err = fmt.Errorf("read revisions of %s: %w", e.subject.Quote, err)
+			e.it.err = fmt.Errorf("read revisions of %s: %w", e.Subject.Quote, err)
 			continue
 		}
 		e.it.facts = factsOf(q)
 		for _, account := range q.Accounts() {
-			e.it.addTarget(target{account, e.subject.Quote})
+			e.it.addTarget(target{account, e.Subject.Quote})
 		}
 		if len(e.it.targets) == 0 {
 			// A recall or expiry that came before its publication; the publication's turn will read it.
-			e.it.decide(outcomeApplied, "before its publication")
+			e.it.decide(projection.Applied, projection.ReasonTooEarly)
 		}
 	}
 	return nil
@@ -198,10 +175,7 @@ func (b *batch) revisionFacts(ctx context.Context, events []quoteEvent) error {
 func factsOf(q redisquote.Quote) quote.Facts {
 	var facts quote.Facts
 	for n, p := range q.Revisions {
-		facts.Merge(quote.RevisionFacts(quote.Revision{
-			Seller: p.Seller, Number: n, Amount: quote.Money{Amount: p.Amount, Currency: p.Currency}, Account: p.Account, Mode: p.Mode,
-			Deal: p.Document.Deal.ID, PublishedAt: p.PublishedAt, ExpiresAt: p.ExpiresAt, Recalled: q.Recalled[n], Expired: q.Expired[n],
-		}))
+		facts.Merge(quote.RevisionFacts(projection.RevisionOf(p, q.Recalled[n], q.Expired[n])))
 	}
 	return facts
 }

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
 )
@@ -84,6 +85,6 @@ func (w *worker) replayOne(ctx context.Context, request natsstream.ReplayRequest
 	}
 	return natsstream.ReplayAnswer{
 		Outcome: it.out.Outcome, Reason: it.out.Reason, Recorded: first.Outcome, EventID: it.out.EventID, Account: it.out.Account,
-		Quote: it.out.Quote, Before: it.out.Before, After: it.out.After, Changed: it.out.Outcome == outcomeApplied && record.Stream == event.StreamStripe,
+		Quote: it.out.Quote, Before: it.out.Before, After: it.out.After, Changed: it.out.Outcome == projection.Applied && record.Stream == event.StreamStripe,
 	}, nil
 }

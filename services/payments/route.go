@@ -3,7 +3,6 @@ package payments
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,71 +10,26 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"quittance.internal/libs/domain/event"
-	"quittance.internal/libs/domain/stripeevent"
+	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/platform/redisquote"
 )
 
-// decode reads the Stripe events of the batch. What is of no interest is told by its subject, without decoding.
+// decode reads the Stripe events of the batch.
 func (b *batch) decode() {
+	rules := projection.Rules{Mode: b.w.cfg.Mode, Policy: b.w.cfg.Policy}
 	for _, it := range b.items {
 		if it.record.Stream != event.StreamStripe {
 			continue
 		}
-		if err := isolate(func() { b.decodeOne(it) }); err != nil {
-			it.decide(outcomeDead, err.Error())
+		e := rules.ReadStripe(it.record.Subject, it.record.Data)
+		it.change, it.owner, it.facts = e.Change, e.Account, e.Change.Facts
+		it.read(e.Outcome)
+		if k, ours := e.Key(); ours {
+			it.targets = []target{{k.Account, k.Quote}}
 		}
-	}
-}
-
-func (b *batch) decodeOne(it *item) {
-	subject, ok := event.ParseStripeSubject(it.record.Subject)
-	if !ok {
-		switch {
-		case strings.HasPrefix(it.record.Subject, "stripe.conflict."):
-			it.decide(outcomeRefused, "another event was stored under this id before; see ingress's log")
-		default:
-			it.decide(outcomeDead, "signed body without a usable id, type or account")
+		if e.About != nil {
+			it.readAccount(e)
 		}
-		return
-	}
-	it.out.EventID, it.out.Type = subject.EventID, subject.Type
-	if subject.Mode != b.w.cfg.Mode {
-		it.decide(outcomeRefused, subject.Mode+"-mode event in a deployment of mode "+b.w.cfg.Mode) // R76
-		return
-	}
-	if stripeevent.AboutAccount(subject.Type) {
-		b.decodeAccount(it, subject)
-		return
-	}
-	if !stripeevent.Wanted(subject.Type) {
-		it.decide(outcomeIgnored, "type says nothing about a quote")
-		return
-	}
-	change, err := stripeevent.Decode(it.record.Data)
-	if refused, ok := errors.AsType[*stripeevent.RefusedError](err); ok {
-		it.decide(outcomeRefused, refused.Error())
-		return
-	}
-	if err != nil {
-		it.decide(outcomeDead, err.Error())
-		return
-	}
-	it.change, it.facts = change, change.Facts
-	switch {
-	case change.Claim != stripeevent.Claim{}:
-		it.targets = []target{{subject.Account, change.Claim.Quote}}
-		b.checkCurrency(it)
-	case change.Ignored != "":
-		it.decide(outcomeIgnored, change.Ignored)
-	}
-}
-
-// checkCurrency sets an event of ours aside that is in a currency in which nothing can be paid (R52): no checkout of ours
-// made it, and somebody has to look at the money. With another policy a replay takes it.
-func (b *batch) checkCurrency(it *item) {
-	if why, excluded := b.w.cfg.Policy.ExcludedCurrency(it.change.Currency); excluded {
-		it.out.Account, it.out.Quote = it.targets[0].account, it.targets[0].quote
-		it.decide(outcomeDead, "payment in a currency that cannot be paid by Stripe ("+why.Rule+"): "+why.Detail)
 	}
 }
 
@@ -112,12 +66,11 @@ func (b *batch) route(ctx context.Context) error {
 			Facts: it.facts.Encode(), Names: it.change.Names, At: it.record.Time,
 		})
 		if err != nil {
-			it.decide(outcomeDead, err.Error())
+			it.decide(projection.Dead, err.Error())
 			continue
 		}
-		account := b.account(it)
 		for _, name := range it.change.Names {
-			key := b.w.keys.Link(account, name)
+			key := b.w.keys.Link(it.owner, name)
 			pipe.HSet(ctx, key, fmt.Sprintf("%s%d", redisquote.LinkParked, it.record.Sequence), waiting)
 			asks = append(asks, asked{it, name, pipe.HGetAll(ctx, key)})
 		}
@@ -132,7 +85,7 @@ func (b *batch) route(ctx context.Context) error {
 	for _, a := range asks {
 		for field := range a.cmd.Val() {
 			if q, ok := strings.CutPrefix(field, redisquote.LinkQuote); ok && q != "" {
-				a.it.addTarget(target{b.account(a.it), q})
+				a.it.addTarget(target{a.it.owner, q})
 			}
 			renewals[a.it] = renewals[a.it] || field == redisquote.LinkRenewal
 		}
@@ -148,19 +101,18 @@ func (b *batch) settleUnlinked(ctx context.Context, renewals map[*item]bool) err
 		if it.record.Stream != event.StreamStripe || !it.open() || len(it.targets) > 0 {
 			continue
 		}
-		account := b.account(it)
 		if renewals[it] {
-			it.decide(outcomeIgnored, reasonRenewal)
+			it.decide(projection.Ignored, projection.ReasonRenewal)
 			for _, name := range it.change.Names {
-				names = append(names, objectOf{account, name})
+				names = append(names, objectOf{it.owner, name})
 			}
 			continue
 		}
-		it.decide(outcomeParked, "waits for what links it to a quote")
+		it.decide(projection.Parked, projection.ReasonWaits)
 		for _, name := range it.change.Names {
 			pipe.ZAddNX(ctx, b.w.keys.IndexParked(), redis.Z{
 				Score:  float64(it.record.Time.UnixMilli()),
-				Member: redisquote.ParkedMember(account, name, it.record.Sequence),
+				Member: redisquote.ParkedMember(it.owner, name, it.record.Sequence),
 			})
 		}
 	}
@@ -170,12 +122,6 @@ func (b *batch) settleUnlinked(ctx context.Context, renewals map[*item]bool) err
 		}
 	}
 	return b.markRenewals(ctx, names)
-}
-
-// account is the account of a Stripe event: the one in its subject, which ingress took from its signed body.
-func (b *batch) account(it *item) string {
-	subject, _ := event.ParseStripeSubject(it.record.Subject) // decodeOne has seen that it parses
-	return subject.Account
 }
 
 func (it *item) addTarget(t target) {

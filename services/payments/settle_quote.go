@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/platform/fault"
 	"quittance.internal/libs/platform/redisquote"
@@ -25,6 +26,7 @@ type settlement struct {
 	changed  bool        // facts have grown beyond loaded
 	linked   map[string]bool
 	released []parked // changes that had waited and were merged now
+	knew     []parked // changes that had waited and told nothing new
 	err      error    // why this quote's messages must come again
 }
 
@@ -138,7 +140,7 @@ func (b *batch) fold() {
 				continue
 			}
 			if err := isolate(func() { changed = s.merge(it.facts) || changed }); err != nil {
-				it.decide(outcomeDead, err.Error())
+				it.decide(projection.Dead, err.Error())
 			}
 		}
 		if it.decided() {
@@ -147,9 +149,9 @@ func (b *batch) fold() {
 		it.out.Account, it.out.Quote = first.account, first.quote
 		it.out.Before, it.out.After = before, string(first.state.Status)
 		if changed {
-			it.decide(outcomeApplied, b.remark(it, first))
+			it.decide(projection.Applied, b.remark(it, first))
 		} else {
-			it.decide(outcomeCorroborated, "")
+			it.decide(projection.Corroborated, "")
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/platform/redisquote"
 )
 
@@ -64,7 +65,7 @@ func (w *worker) unpark(ctx context.Context, member string) error {
 		name := redisquote.LinkParked + strconv.FormatUint(sequence, 10)
 		if sequence == 0 {
 			name = redisquote.LinkRenewal
-		} else if err := w.forgetOutcome(ctx, sequence); err != nil {
+		} else if err := w.forgetOutcome(ctx, account, object, sequence); err != nil {
 			return err
 		}
 		if err := w.redis.HDel(ctx, key, name).Err(); err != nil {
@@ -77,20 +78,33 @@ func (w *worker) unpark(ctx context.Context, member string) error {
 	return nil
 }
 
-// forgetOutcome turns the outcome parked into ignored; one that has been decided since stays.
-func (w *worker) forgetOutcome(ctx context.Context, sequence uint64) error {
+// forgetOutcome turns the outcome parked into ignored, or into corroborated where its object was linked and only the record
+// of that was lost in a crash; one that has been decided since stays.
+func (w *worker) forgetOutcome(ctx context.Context, account, object string, sequence uint64) error {
 	reader := redisquote.NewReader(w.redis, w.keys)
 	o, err := reader.Outcome(ctx, event.StreamStripe, sequence)
-	if errors.Is(err, redisquote.ErrNotFound) || err == nil && o.Outcome != outcomeParked {
+	if errors.Is(err, redisquote.ErrNotFound) || err == nil && o.Outcome != projection.Parked {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	o.Outcome, o.Reason, o.At, o.Handler = outcomeIgnored, "unlinked: nothing tied it to a quote", w.cfg.Now().UTC(), w.cfg.Version
+	quotes, err := reader.LinkedQuotes(ctx, account, object)
+	if err != nil {
+		return err
+	}
+	o.At, o.Handler = w.cfg.Now().UTC(), w.cfg.Version
+	if len(quotes) > 0 {
+		o.Outcome, o.Reason, o.Account, o.Quote = projection.Corroborated, projection.ReasonHadWaited, account, quotes[0]
+	} else {
+		o.Outcome, o.Reason = projection.Ignored, "unlinked: nothing tied it to a quote"
+	}
 	field := strconv.FormatUint(sequence, 10)
 	if err := w.redis.HSet(ctx, w.keys.Outcomes(event.StreamStripe, sequence), field, encodeOutcome(o)).Err(); err != nil {
 		return fmt.Errorf("record outcome: %w", err)
+	}
+	if len(quotes) > 0 {
+		return nil
 	}
 	w.log.Warn("parked change given up", zap.Uint64("seq", sequence), zap.String("event_id", o.EventID), zap.String("type", o.Type))
 	return nil

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/natsstream"
@@ -21,17 +22,27 @@ import (
 	"quittance.internal/services/payments"
 )
 
-// The same histories give the same facts, status and digest on redis-server, on miniredis, and in the pure fold.
+// The same histories give the same facts, status, digest and outcomes on redis-server, on miniredis, and in the pure fold.
+// Message by message the outcomes are the very same; in a batch it may be another of several messages that tell the same
+// which is the applied one.
 func TestRedisMiniredisAndThePureFoldAgree(t *testing.T) {
 	mini := miniredis.RunT(t)
-	for name, url := range map[string]string{"redis-server": redistest.Start(t).URL, "miniredis": "redis://" + mini.Addr() + "/0"} {
+	for name, run := range map[string]struct {
+		url   string
+		batch int
+	}{
+		"redis-server":       {redistest.Start(t).URL, 16},
+		"message by message": {redistest.Start(t).URL, 1},
+		"miniredis":          {"redis://" + mini.Addr() + "/0", 16},
+	} {
 		t.Run(name, func(t *testing.T) {
+			url := run.url
 			srv := natstest.Start(t)
 			log := srv.Log("test")
 			writeHistories(t, log, 48)
 			cfg := payments.Config{
 				NATS: srv.Config("payments"), Redis: redisquote.Config{URL: env.NewSecret(url)}, Addr: "127.0.0.1:0", Mode: event.ModeTest,
-				Batch: 16, ParkedFor: time.Hour, Version: "test", Now: time.Now,
+				Batch: run.batch, ParkedFor: time.Hour, Version: "test", Now: time.Now,
 			}
 			service, err := payments.New(t.Context(), cfg, zap.NewNop())
 			if err != nil {
@@ -54,14 +65,25 @@ func TestRedisMiniredisAndThePureFoldAgree(t *testing.T) {
 			defer client.Close()
 			w := &world{tb: t, nats: srv, log: log, cache: client, acked: map[string][]string{}}
 			w.settledPayments(time.Minute)
-			facts := pureFold(t, w.scan(event.StreamQuotes), w.scan(event.StreamStripe))
-			if len(facts) != 48 {
-				t.Fatalf("the pure fold knows %d quotes, want 48", len(facts))
+			stripe := w.scan(event.StreamStripe)
+			fold, outcomes := foldOutcomes(t, w.scan(event.StreamQuotes), stripe)
+			if n := len(fold.Keys()); n != 48 {
+				t.Fatalf("the pure fold knows %d quotes, want 48", n)
 			}
-			for p, f := range facts {
-				w.checkProjection(p, f, t.Errorf)
+			for _, k := range fold.Keys() {
+				w.checkProjection(k, fold, t.Errorf)
+				if unsent := fold.Unsent(k); len(unsent) > 0 {
+					t.Errorf("unsent of %v = %v", k, unsent)
+				}
 			}
-			w.checkPaidFacts(w.scan(event.StreamQuotes), facts, t.Errorf)
+			w.checkOutcomes(stripe, outcomes, t.Errorf)
+			for _, r := range stripe {
+				o, _ := w.reader().Outcome(t.Context(), event.StreamStripe, r.Sequence)
+				if want := outcomes[projection.Place{Stripe: true, Sequence: r.Sequence}]; run.batch == 1 && o.Outcome != want.Kind {
+					t.Errorf("outcome of message %d (%s) is %s, the pure fold's %s", r.Sequence, r.Subject, o.Outcome, want.Kind)
+				}
+			}
+			w.checkPaidFacts(w.scan(event.StreamQuotes), fold, t.Errorf)
 		})
 	}
 }

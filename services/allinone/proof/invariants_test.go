@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
@@ -22,17 +23,17 @@ func (w *world) checkInvariants(quotes []published) []string {
 	w.tb.Helper()
 	log := w.scan(event.StreamStripe)
 	commands := w.scan(event.StreamQuotes)
-	facts := pureFold(w.tb, commands, log)
+	fold, outcomes := foldOutcomes(w.tb, commands, log)
 	var broken []string
 	fail := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
 	w.checkLog(log, fail)
-	w.checkOutcomes(log, fail)
-	w.checkPaidFacts(commands, facts, fail)
-	for p, f := range facts {
-		w.checkProjection(p, f, fail)
+	w.checkOutcomes(log, outcomes, fail)
+	w.checkPaidFacts(commands, fold, fail)
+	for _, k := range fold.Keys() {
+		w.checkProjection(k, fold, fail)
 	}
 	for _, q := range quotes {
-		w.checkMail(q, facts[place{event.Platform, q.ID}], fail)
+		w.checkMail(q, fold.Facts(projection.Key{Account: event.Platform, Quote: q.ID}), fail)
 	}
 	return broken
 }
@@ -63,7 +64,7 @@ func (w *world) checkLog(log []natsstream.Record, fail report) {
 }
 
 // checkPaidFacts holds I4, exactly one quote.paid for a revision that was paid, and I5, none without a payment.
-func (w *world) checkPaidFacts(commands []natsstream.Record, facts map[place]quote.Facts, fail report) {
+func (w *world) checkPaidFacts(commands []natsstream.Record, fold *projection.Projection, fail report) {
 	paid := map[string]int{}
 	ids := map[string]bool{}
 	for _, r := range commands {
@@ -82,15 +83,15 @@ func (w *world) checkPaidFacts(commands []natsstream.Record, facts map[place]quo
 		ids[e.ID] = true
 		paid[s.Quote+"."+s.N]++
 	}
-	for p, f := range facts {
-		for _, e := range quote.Derive(p.account, f).Due {
+	for _, k := range fold.Keys() {
+		for _, e := range fold.State(k).Due {
 			if e.Event != quote.EventPaid {
 				continue
 			}
-			if n := paid[p.quote+"."+e.N]; n != 1 {
-				fail("I4: %d quote.paid of %s revision %s, want 1", n, p.quote, e.N)
+			if n := paid[k.Quote+"."+e.N]; n != 1 {
+				fail("I4: %d quote.paid of %s revision %s, want 1", n, k.Quote, e.N)
 			}
-			delete(paid, p.quote+"."+e.N)
+			delete(paid, k.Quote+"."+e.N)
 		}
 	}
 	for key := range paid {
@@ -99,22 +100,23 @@ func (w *world) checkPaidFacts(commands []natsstream.Record, facts map[place]quo
 }
 
 // checkProjection holds I3, the status is the fold's, and I7, so are the facts to the last byte.
-func (w *world) checkProjection(p place, f quote.Facts, fail report) {
-	have, err := w.reader().Payment(w.tb.Context(), p.account, p.quote)
+func (w *world) checkProjection(k projection.Key, fold *projection.Projection, fail report) {
+	have, err := w.reader().Payment(w.tb.Context(), k.Account, k.Quote)
 	if err != nil {
 		fail("I7: %v", err)
 		return
 	}
-	if want := string(quote.Derive(p.account, f).Status); have.Status != want {
-		fail("I3: status of %s is %s, want %s", p.quote, have.Status, want)
+	want := fold.Live(k)
+	if have.Status != want.Status || strings.Join(have.Flags, ",") != want.Flags {
+		fail("I3: status of %s is %s %v, want %s %s", k.Quote, have.Status, have.Flags, want.Status, want.Flags)
 	}
-	if have.Digest != f.Digest() {
-		fail("I7: digest of %s is %s, the pure fold's %s\nredis %s\nfold  %s", p.quote, have.Digest, f.Digest(), have.Facts, f.Encode())
+	if have.Digest != want.Digest {
+		fail("I7: digest of %s is %s, the pure fold's %s\nredis %s\nfold  %s", k.Quote, have.Digest, want.Digest, have.Facts, fold.Facts(k).Encode())
 	}
 }
 
-// checkOutcomes holds I9: every event in the log has an outcome, and a dead one its dead letter.
-func (w *world) checkOutcomes(log []natsstream.Record, fail report) {
+// checkOutcomes holds I9: every event in the log has the outcome that the pure fold comes to, and a dead one its dead letter.
+func (w *world) checkOutcomes(log []natsstream.Record, outcomes map[projection.Place]projection.Outcome, fail report) {
 	for _, r := range log {
 		o, err := w.reader().Outcome(w.tb.Context(), event.StreamStripe, r.Sequence)
 		if errors.Is(err, redisquote.ErrNotFound) {
@@ -124,7 +126,11 @@ func (w *world) checkOutcomes(log []natsstream.Record, fail report) {
 		if err != nil {
 			w.tb.Fatal(err)
 		}
-		if o.Outcome != "dead" {
+		have, want := projection.Outcome{Kind: o.Outcome, Reason: o.Reason}, outcomes[projection.Place{Stripe: true, Sequence: r.Sequence}]
+		if have.Folded() != want.Folded() || !have.Folded() && (have.Kind != want.Kind || have.Reason != want.Reason) {
+			fail("I9: outcome of message %d (%s) is %s %s, the pure fold's %s %s", r.Sequence, r.Subject, have.Kind, have.Reason, want.Kind, want.Reason)
+		}
+		if o.Outcome != projection.Dead {
 			continue
 		}
 		if dead, err := w.log.Read(w.tb.Context(), event.StreamDead, fmt.Sprintf("dead.payments.STRIPE.%d.1", r.Sequence)); err != nil || string(dead.Data) != string(r.Data) {
