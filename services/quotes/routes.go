@@ -60,6 +60,12 @@ func (s *Service) sellerTable() []route {
 		{http.MethodPost, "/signin", s.signIn, costly},
 		{http.MethodPost, "/signout", s.signOut, visitor},
 		{http.MethodGet, "/seller/quotes", s.showQuotes, visitor},
+		{http.MethodGet, appsPath, s.showApps, visitor},
+		{http.MethodPost, connectPath, s.connectStripe, author},
+		{http.MethodGet, connectPath, s.toApps, visitor},
+		{http.MethodGet, callbackPath, s.stripeCallback, author},
+		{http.MethodPost, disconnectPath, s.disconnectStripe, author},
+		{http.MethodGet, disconnectPath, s.toApps, visitor},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/domain/seller"
 )
 
 // told is a sentence for a person. English is the rule's own words where Text is
@@ -51,6 +52,10 @@ var codeTexts = map[string]text{
 	quote.CodeTaxOnRecurring:    text("The tax applies to the first charge only. To tax every period, put the tax into the prices of the recurring lines."),
 	quote.CodeDiscountRecurring: text("The discount comes off every charge, also off those of later periods."),
 	quote.CodeDiscountOnce:      text("The discount applies to the first charge only. To discount every period, lower the prices of the recurring lines."),
+	seller.CodeNoSeat:           text("Only users with a paid sales seat may connect or disconnect a Stripe account."),
+	seller.CodeNotActivated:     text("The Stripe account is not activated: it cannot take payments yet. Finish its activation at Stripe, then connect it."),
+	seller.CodeWrongMode:        text("The Stripe account was connected in another mode, test or live, than this system is in."),
+	codeStateInvalid:            text("This answer from Stripe does not belong to an authorization that you started here in the last ten minutes. Nothing was connected. Start again."),
 	codeDefinedDifferently:      text("The two sides define this currency differently, so quotes in it cannot be paid by Stripe."),
 	codeNotSupported:            text("Stripe does not support this currency."),
 }

@@ -63,7 +63,7 @@ func (s *Service) newSession(t Token) (string, error) {
 // session is who a session's value is of, and the CSRF token of its forms; false
 // for one that was not made here, has ended, or whose API token is withdrawn.
 func (s *Service) session(value string) (Token, string, bool) {
-	signed, mac, _ := cutLast(value, ".")
+	signed, mac := cutLast(value, ".")
 	parts := strings.Split(signed, ".")
 	if len(parts) != 4 || parts[0] != "v1" {
 		return Token{}, "", false
@@ -89,12 +89,13 @@ func (t *tokens) ofSession(ref string) (Token, bool) {
 	return Token{}, false
 }
 
-func cutLast(s, sep string) (before, after string, found bool) {
+// cutLast cuts s at the last sep; without one all of s comes before it.
+func cutLast(s, sep string) (before, after string) {
 	at := strings.LastIndex(s, sep)
 	if at < 0 {
-		return s, "", false
+		return s, ""
 	}
-	return s[:at], s[at+len(sep):], true
+	return s[:at], s[at+len(sep):]
 }
 
 // sameText compares in constant time.

@@ -87,13 +87,14 @@ func (a *Aggregate) Connect(seller string, z Authorization, now time.Time) (Conn
 	return Connected{Seller: seller, Account: z.Account, Mode: z.Mode, At: now.UTC(), By: z.User}, true, nil
 }
 
-// Disconnect decides on ending the connection; false when none is in force.
+// Disconnect decides on ending the connection; false when there is none, or the
+// seller has ended it himself. That Stripe says so first, as it does of what we
+// ask it for, makes no difference.
 func (a *Aggregate) Disconnect(seller, user string, now time.Time) (Deauthorized, bool) {
-	c := a.Connection()
-	if c == nil || c.Deauthorized {
+	if a.link == nil || a.ended {
 		return Deauthorized{}, false
 	}
-	return Deauthorized{Seller: seller, Account: c.Account, At: now.UTC(), By: user}, true
+	return Deauthorized{Seller: seller, Account: a.link.Account, At: now.UTC(), By: user}, true
 }
 
 // Refused decides on the entry of a refusal; false when the same user has met the

@@ -42,6 +42,7 @@ type Aggregate struct {
 	plan     string
 	seats    map[string]bool
 	link     *Connected // the last one; nil: none was ever connected
+	ended    bool       // by the seller himself, since then
 	health   map[string]health
 	returned map[string]bool
 	refusals map[string]ConnectRefused // the last of each user
@@ -83,7 +84,7 @@ func (a *Aggregate) ConnectRefused(e ConnectRefused) {
 // Connected folds a connection, which replaces an earlier one. Stripe was asked
 // for it: what was known of the account before is overruled.
 func (a *Aggregate) Connected(e Connected) {
-	a.link = &e
+	a.link, a.ended = &e, false
 	a.setHealth(e.Account, health{at: e.At.Truncate(time.Second)})
 }
 
@@ -93,6 +94,7 @@ func (a *Aggregate) Deauthorized(e Deauthorized) {
 		h := a.health[e.Account]
 		h.deauthorized = true
 		a.setHealth(e.Account, h)
+		a.ended = true
 	}
 }
 

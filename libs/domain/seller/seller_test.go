@@ -236,6 +236,12 @@ func TestDisconnectingEndsTheConnectionOnce(t *testing.T) { // R11
 	if _, fresh := folded(t, on, end).Disconnect("main", "sue", noon); fresh {
 		t.Error("disconnected twice")
 	}
+	if _, fresh := folded(t, on, withdrawn("acct_1", 5)).Disconnect("main", "sue", noon); !fresh {
+		t.Error("Stripe's word came first, and who disconnected is not on record")
+	}
+	if _, fresh := folded(t, on, end, on).Disconnect("main", "sue", noon); !fresh {
+		t.Error("connected again, it cannot be disconnected again")
+	}
 }
 
 func TestWhatIsNoSellerEventIsNotFolded(t *testing.T) {

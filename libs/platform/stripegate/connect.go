@@ -1,6 +1,7 @@
 package stripegate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -24,13 +25,22 @@ func (c Config) ConnectConfigured() bool { return c.Configured() && c.ClientID !
 // the state and either a code or an error. Stripe signs the user in there: no
 // detail of an account passes through us (R9).
 func (c Config) AuthorizeURL(state, redirect string) string {
-	base := c.ConnectURL
-	if base == "" {
-		base = stripe.ConnectURL
-	}
-	return base + "/oauth/authorize?" + url.Values{
+	return cmp.Or(c.ConnectURL, stripe.ConnectURL) + "/oauth/authorize?" + url.Values{
 		"response_type": {"code"}, "client_id": {c.ClientID}, "scope": {string(stripe.OAuthScopeTypeReadWrite)}, "state": {state}, "redirect_uri": {redirect},
 	}.Encode()
+}
+
+// AuthorizeOrigins are the origins that a browser passes on its way to sign in
+// and authorize, as a Content-Security-Policy names them.
+func (c Config) AuthorizeOrigins() []string {
+	if c.ConnectURL == "" {
+		return []string{"https://*.stripe.com"} // connect.stripe.com leads to the dashboard's sign-in
+	}
+	u, err := url.Parse(c.ConnectURL)
+	if err != nil {
+		return nil // ConfigFromEnv lets none in
+	}
+	return []string{u.Scheme + "://" + u.Host}
 }
 
 // Authorization is the access that was given to us.
