@@ -39,10 +39,13 @@ var trouble = delivery.Curve{First: 500 * time.Millisecond, Cap: time.Minute}
 // errPanicked marks a handler that panicked.
 var errPanicked = errors.New("handler panicked")
 
-// consumer takes quote.paid from its durable and hands each message to the sender. Some mails at a time are in hand, one
+// consumer takes one kind of event from its durable and hands each message to the sender. Some mails at a time are in hand, one
 // per goroutine and nothing read ahead, so that a slow mail holds up no other and no message waits unseen for its turn.
 type consumer struct {
+	name    string // of the durable
+	kind    string
 	durable jetstream.Consumer
+	lag     backlog
 	ackWait time.Duration
 	workers int
 	dead    deadLetters
@@ -51,6 +54,17 @@ type consumer struct {
 	log     *zap.Logger
 	now     func() time.Time
 	version string
+}
+
+// on returns the consumer of a durable, otherwise like c.
+func (c consumer) on(ctx context.Context, js jetstream.JetStream, durable, kind string, workers int, lag backlog) (*consumer, error) {
+	var err error
+	if c.durable, err = js.Consumer(ctx, event.StreamQuotes, durable); err != nil {
+		return nil, fmt.Errorf("look up consumer %s (declare it with: quotectl declare): %w", durable, err)
+	}
+	c.name, c.kind, c.workers, c.lag = durable, kind, workers, lag
+	c.ackWait = c.durable.CachedInfo().Config.AckWait
+	return &c, nil
 }
 
 // deadLetters is where messages go that no further delivery can help.
@@ -82,7 +96,7 @@ func outlive(ctx context.Context) (hand context.Context, release func()) {
 func (c *consumer) work(ctx, hand context.Context) error {
 	messages, err := c.durable.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
 	if err != nil {
-		return fmt.Errorf("take from consumer %s: %w", natsstream.DurableNotifier, err)
+		return fmt.Errorf("take from consumer %s: %w", c.name, err)
 	}
 	defer messages.Stop()
 	for {
@@ -95,7 +109,7 @@ func (c *consumer) work(ctx, hand context.Context) error {
 		case errors.Is(err, jetstream.ErrNoHeartbeat):
 			c.log.Warn("consumer is silent", zap.Error(err))
 		default:
-			return fmt.Errorf("take from consumer %s: %w", natsstream.DurableNotifier, err)
+			return fmt.Errorf("take from consumer %s: %w", c.name, err)
 		}
 	}
 }
@@ -109,7 +123,7 @@ func (c *consumer) handle(ctx context.Context, msg jetstream.Msg) {
 		return
 	}
 	stop := c.keepAlive(ctx, msg)
-	paid, entry, err := c.receipt(ctx, msg.Subject(), msg.Data(), meta.Sequence.Stream)
+	told, entry, err := c.bring(ctx, msg.Subject(), msg.Data(), meta.Sequence.Stream)
 	answer := c.dispose(err, meta.NumDelivered)
 	if d, ok := answer.(delivery.Dead); ok {
 		if deadErr := c.setAside(ctx, msg, meta, d); deadErr != nil {
@@ -120,25 +134,23 @@ func (c *consumer) handle(ctx context.Context, msg jetstream.Msg) {
 	fault.Hit("notifier.before-ack")
 	answerErr := tell(msg, answer)
 	c.metrics.messages.WithLabelValues(answer.String()).Inc()
-	c.logReceipt(paid, entry, answer, err, answerErr,
+	c.logMail(told, entry, answer, err, answerErr,
 		zap.Uint64("seq", meta.Sequence.Stream), zap.Uint64("attempt", meta.NumDelivered),
 		zap.String("traceparent", msg.Headers().Get(event.HeaderTraceParent)), zap.Duration("took", c.now().Sub(started)))
 }
 
-// receipt decodes the message and brings its mail out.
-func (c *consumer) receipt(ctx context.Context, subject string, body []byte, sequence uint64) (paid event.Paid, e Entry, err error) {
+// bring decodes the message and brings its mail out.
+func (c *consumer) bring(ctx context.Context, subject string, body []byte, sequence uint64) (told news, e Entry, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: %v\n%s", errPanicked, p, debug.Stack())
 		}
 	}()
-	if paid, err = decodePaid(subject, body); err != nil {
-		return paid, Entry{}, err
+	if told, err = decodeNews(subject, body); err != nil {
+		return told, Entry{}, err
 	}
-	e, err = c.sender.sendReceipt(ctx, job{
-		key: mailKey(paid.Seller, paid.QuoteID, paid.Revision, 0), paid: paid, sequence: sequence, rules: c.sender.rules,
-	})
-	return paid, e, err
+	e, err = c.sender.sendReceipt(ctx, job{key: told.key(0), news: told, sequence: sequence, rules: c.sender.rules})
+	return told, e, err
 }
 
 // dispose decides what becomes of the delivery.
@@ -156,7 +168,7 @@ func (c *consumer) setAside(ctx context.Context, msg jetstream.Msg, meta *jetstr
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
 	return c.dead.SetAside(ctx, natsstream.DeadLetter{
-		Consumer: natsstream.DurableNotifier,
+		Consumer: c.name,
 		Record: natsstream.Record{
 			Stream: meta.Stream, Subject: msg.Subject(), Sequence: meta.Sequence.Stream, Time: meta.Timestamp,
 			Header: msg.Headers(), Data: msg.Data(),
@@ -201,13 +213,13 @@ func (c *consumer) keepAlive(ctx context.Context, msg jetstream.Msg) (stop func(
 	return func() { cancel(); <-done }
 }
 
-// logReceipt writes the one line of a delivery. Addresses in texts from outside are masked.
-func (c *consumer) logReceipt(paid event.Paid, e Entry, answer delivery.Disposition, err, answerErr error, fields ...zap.Field) {
+// logMail writes the one line of a delivery. Addresses in texts from outside are masked.
+func (c *consumer) logMail(told news, e Entry, answer delivery.Disposition, err, answerErr error, fields ...zap.Field) {
 	fields = append(fields,
-		zap.String("quote_id", paid.QuoteID), zap.String("seller", paid.Seller), zap.Int("revision", paid.Revision),
+		zap.String("quote_id", told.quote), zap.String("seller", told.seller), zap.Int("revision", told.revision),
 		zap.String("state", string(e.State)), zap.Stringer("disposition", answer))
-	if paid.QuoteID != "" {
-		fields = append(fields, zap.String("event_id", event.ID(event.NamePaid, paid.Seller, paid.QuoteID, strconv.Itoa(paid.Revision))))
+	if told.quote != "" {
+		fields = append(fields, zap.String("event_id", event.ID(told.kind, told.seller, told.quote, strconv.Itoa(told.revision))))
 	}
 	if e.State != "" {
 		fields = append(fields, zap.Int("mail_attempts", e.Attempts), zap.Int("ambiguous", e.Ambiguous), zap.Int("smtp_code", e.Code),
@@ -227,11 +239,11 @@ func (c *consumer) logReceipt(paid event.Paid, e Entry, answer delivery.Disposit
 	case answer == delivery.Disposition(delivery.Ack{}) && (e.State == StateRejected || e.State == StateParked):
 		c.log.Warn("mail needs an operator", fields...)
 	case err == nil || waits:
-		c.log.Info("quote.paid handled", fields...)
+		c.log.Info("quote."+c.kind+" handled", fields...)
 	case errors.Is(err, errPanicked) || delivery.IsPermanent(err):
-		c.log.Error("quote.paid not handled", fields...)
+		c.log.Error("quote."+c.kind+" not handled", fields...)
 	default:
-		c.log.Warn("quote.paid not handled", fields...)
+		c.log.Warn("quote."+c.kind+" not handled", fields...)
 	}
 }
 
@@ -244,8 +256,8 @@ func (c *consumer) watchLag(ctx context.Context) error {
 		info, err := c.durable.Info(read)
 		cancel()
 		if err == nil {
-			c.metrics.pending.Set(float64(info.NumPending))
-			c.metrics.unacked.Set(float64(info.NumAckPending))
+			c.lag.pending.Set(float64(info.NumPending))
+			c.lag.unacked.Set(float64(info.NumAckPending))
 		}
 		// A consumer that cannot be asked is either gone, which work notices, or out of reach, which readiness says.
 		select {
@@ -256,14 +268,14 @@ func (c *consumer) watchLag(ctx context.Context) error {
 	}
 }
 
-// ready reports why quote.paid cannot be taken, or nil. Trouble with SMTP is none: mails wait, and restarting the
+// ready reports why its events cannot be taken, or nil. Trouble with SMTP is none: mails wait, and restarting the
 // notifier would not help them.
 func (c *consumer) ready(ctx context.Context, nc *nats.Conn) error {
 	if err := natsstream.Ready(nc); err != nil {
 		return err
 	}
 	if _, err := c.durable.Info(ctx); err != nil {
-		return fmt.Errorf("look up consumer %s: %w", natsstream.DurableNotifier, err)
+		return fmt.Errorf("look up consumer %s: %w", c.name, err)
 	}
 	return nil
 }

@@ -1,10 +1,10 @@
-// Package notifier tells the owner of a quote, once, that it was paid.
+// Package notifier tells the owner of a quote, once, that it was paid, and before that, once, that it is about to expire.
 //
-// Its one job: read quote.paid from the log and bring one mail per quote revision to an SMTP server. It writes no quote
+// Its one job: read quote.paid and quote.expiring from the log and bring one mail for each to an SMTP server. It writes no quote
 // state and knows no Stripe; trouble with mail never reaches the payment path, since nothing waits for it. It never
 // writes to the customer. cmd/notifier runs it, and so does allinone.
 //
-// The way of a message: consume.go takes it, paid.go reads what it names, send_receipt.go leads it through the protocol
+// The way of a message: consume.go takes it, news.go and paid.go read what it names, send_receipt.go leads it through the protocol
 // (claim, render, "sending", send, "sent"), ledger.go and entry.go are the once-only memory in the bucket MAIL, render.go
 // and mail.go make the bytes, pool.go keeps the connections, classify.go says what an SMTP conversation came to.
 // resend.go answers operators.

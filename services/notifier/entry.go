@@ -11,7 +11,7 @@ import (
 // State is how far a mail has come.
 type State string
 
-// The states of an entry. Sent, rejected and parked are final: only an operator's resend, which has a key of its own,
+// The states of an entry. Sent, rejected, parked and dropped are final: only an operator's resend, which has a key of its own,
 // goes on from there.
 const (
 	// StateClaimed: somebody prepares the mail, or it waits for its next attempt. Nothing has been sent by this attempt.
@@ -26,6 +26,8 @@ const (
 	StateAmbiguous State = "ambiguous"
 	// StateParked: an attempt ended without an answer, and an operator decides.
 	StateParked State = "parked"
+	// StateDropped: it will not be sent, and nobody need care: what it would say is no longer so. Of reminders only.
+	StateDropped State = "dropped"
 )
 
 // Policy says what follows an attempt that ended without an answer.
@@ -71,15 +73,15 @@ type Entry struct {
 	// Code and Reply are the server's last answer; Code is 0 where it gave none.
 	Code  int    `json:"code,omitempty"`
 	Reply string `json:"reply,omitempty"`
-	// Reason tells people why the entry is rejected or parked.
+	// Reason tells people why the entry is rejected, parked or dropped.
 	Reason string `json:"reason,omitempty"`
-	// Sequence is that of the quote.paid in QUOTES.
+	// Sequence is that of the event in QUOTES that the mail tells of.
 	Sequence uint64 `json:"sequence"`
 }
 
 // Final reports whether nothing will happen any more by itself.
 func (e Entry) Final() bool {
-	return e.State == StateSent || e.State == StateRejected || e.State == StateParked
+	return e.State == StateSent || e.State == StateRejected || e.State == StateParked || e.State == StateDropped
 }
 
 // encode writes the entry; its types always encode.
@@ -99,7 +101,7 @@ func decodeEntry(b []byte) (Entry, error) {
 		return Entry{}, fmt.Errorf("decode ledger entry: %w", err)
 	}
 	switch e.State {
-	case StateClaimed, StateSending, StateSent, StateRejected, StateAmbiguous, StateParked:
+	case StateClaimed, StateSending, StateSent, StateRejected, StateAmbiguous, StateParked, StateDropped:
 		return e, nil
 	default:
 		return Entry{}, fmt.Errorf("decode ledger entry: unknown state %q", e.State)
@@ -198,6 +200,12 @@ func released(e Entry) Entry {
 
 func rejected(e Entry, code int, reply, reason string) Entry {
 	e.State, e.Code, e.Reply, e.Reason = StateRejected, code, reply, reason
+	e.Owner, e.LeaseUntil, e.NotBefore = "", time.Time{}, time.Time{}
+	return e
+}
+
+func dropped(e Entry, reason string) Entry {
+	e.State, e.Reason = StateDropped, reason
 	e.Owner, e.LeaseUntil, e.NotBefore = "", time.Time{}, time.Time{}
 	return e
 }

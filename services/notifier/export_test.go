@@ -21,9 +21,17 @@ var (
 	CheckAddress  = checkAddress
 	OneLine       = oneLine
 	MaskAddresses = maskAddresses
-	MailKey       = mailKey
 	ErrAddress    = errAddress
 )
+
+// MailKey is the key of a receipt, ReminderKey that of a reminder.
+func MailKey(seller, quote string, revision, resend int) string {
+	return mailKey(seller, quote, revision, kindPaid, resend)
+}
+
+func ReminderKey(seller, quote string, revision int) string {
+	return mailKey(seller, quote, revision, kindExpiring, 0)
+}
 
 const (
 	RefundNone  = refundNone
@@ -31,9 +39,10 @@ const (
 	RefundWhole = refundWhole
 )
 
-// Receipt is a receipt and its composed mail.
+// Receipt is what a mail depends on; it is a reminder where Expiring is set.
 type Receipt struct {
 	Paid      event.Paid
+	Expiring  *event.Expiring
 	Published event.Published
 	Refund    string
 	PublicURL string
@@ -56,7 +65,11 @@ func Compose(from netmail.Address, r Receipt) (Composed, error) {
 	if err != nil {
 		return Composed{}, err
 	}
-	rc := receipt{paid: r.Paid, published: r.Published, refund: r.Refund, template: currentTemplate, publicURL: r.PublicURL, key: r.Key}
+	told := newsOfPaid(r.Paid)
+	if r.Expiring != nil {
+		told = newsOfExpiring(*r.Expiring)
+	}
+	rc := receipt{news: told, published: r.Published, refund: r.Refund, template: currentTemplate, publicURL: r.PublicURL, key: r.Key}
 	w, err := templates.render(rc)
 	if err != nil {
 		return Composed{}, err
@@ -247,7 +260,7 @@ func (r *Relay) Dial(ctx context.Context) (Courier, error) { return r.dial(ctx) 
 // SendReceipt runs the protocol once. wait is when to come again, where err only says that it is too early.
 func (s Sender) SendReceipt(ctx context.Context, paid event.Paid, sequence uint64) (e Entry, wait time.Duration, err error) {
 	e, err = s.s.sendReceipt(ctx, job{
-		key: mailKey(paid.Seller, paid.QuoteID, paid.Revision, 0), paid: paid, sequence: sequence, rules: s.s.rules,
+		key: newsOfPaid(paid).key(0), news: newsOfPaid(paid), sequence: sequence, rules: s.s.rules,
 	})
 	if l, ok := err.(errLater); ok { //nolint:errorlint // never wrapped here
 		return e, max(l.after, time.Millisecond), nil

@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// kindPaid is the only kind of mail there is, so far.
-const kindPaid = "paid"
-
 // ledgerTimeout bounds one read or write of the ledger.
 const ledgerTimeout = 5 * time.Second
 
@@ -43,9 +40,9 @@ type line struct {
 	revision uint64
 }
 
-// mailKey is the receipt's key: <seller>.<quote>.<revision>.paid, and for an operator's resends .<n> after it.
-func mailKey(seller, quote string, revision, resend int) string {
-	key := fmt.Sprintf("%s.%s.%d.%s", seller, quote, revision, kindPaid)
+// mailKey is the mail's key: <seller>.<quote>.<revision>.<kind>, and for an operator's resends .<n> after it.
+func mailKey(seller, quote string, revision int, kind string, resend int) string {
+	key := fmt.Sprintf("%s.%s.%d.%s", seller, quote, revision, kind)
 	if resend > 0 {
 		key = fmt.Sprintf("%s.%d", key, resend)
 	}

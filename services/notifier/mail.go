@@ -31,7 +31,7 @@ type letter struct {
 	digest string
 }
 
-// composer turns receipts into mails. It is safe for concurrent use.
+// composer turns receipts and reminders into mails. It is safe for concurrent use.
 type composer struct {
 	renderer *renderer
 	from     netmail.Address
@@ -48,7 +48,7 @@ func (c *composer) compose(rc receipt) (letter, error) {
 	if err := checkAddress(owner.Email); err != nil {
 		return letter{}, fmt.Errorf("compose %s: owner: %w", rc.key, err)
 	}
-	sum := sha256.Sum256([]byte("v1|" + rc.paid.Mode + "|" + rc.key))
+	sum := sha256.Sum256([]byte("v1|" + rc.news.mode + "|" + rc.key))
 	// 160 bits: a longer Message-ID would be folded off its header's first line, which some filters count against a mail.
 	id := strings.ToLower(base32.StdEncoding.EncodeToString(sum[:20]))
 	_, domain, _ := strings.Cut(c.from.Address, "@")
@@ -59,7 +59,7 @@ func (c *composer) compose(rc receipt) (letter, error) {
 	msg.ToMailAddress(&netmail.Address{Name: oneLine(owner.Name, maxSubject), Address: owner.Email})
 	msg.Subject(w.subject)
 	msg.SetMessageIDWithValue(id + "@" + domain)
-	msg.SetDateWithValue(rc.paid.PaidAt.UTC())
+	msg.SetDateWithValue(rc.news.at.UTC())
 	// RFC 3834: vacation notices and other robots do not answer this mail.
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
 	msg.SetBodyString(mail.TypeTextPlain, w.text)

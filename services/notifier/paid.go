@@ -82,19 +82,19 @@ func readFacts(ctx context.Context, log reader, paid event.Paid) (facts, error) 
 	if i < 0 {
 		return facts{}, fmt.Errorf("read %s: %w", subject, natsstream.ErrNotFound)
 	}
-	published, err := decodePublished(records[i].Data, paid)
+	published, err := decodePublished(records[i].Data, newsOfPaid(paid))
 	if err != nil {
 		return facts{}, delivery.Permanent(fmt.Errorf("read %s: %w", subject, err))
 	}
 	return facts{published: published, refund: refundOf(paid, slices.Delete(records, i, i+1))}, nil
 }
 
-func decodePublished(body []byte, paid event.Paid) (event.Published, error) {
+func decodePublished(body []byte, n news) (event.Published, error) {
 	published, err := decode[event.Published](event.NamePublished, body)
 	if err != nil {
 		return event.Published{}, err
 	}
-	if published.Seller != paid.Seller || published.QuoteID != paid.QuoteID || published.Revision != paid.Revision || published.Currency == "" {
+	if published.Seller != n.seller || published.QuoteID != n.quote || published.Revision != n.revision || published.Currency == "" {
 		return event.Published{}, errors.New("data names another quote, or no currency")
 	}
 	return published, nil

@@ -33,9 +33,9 @@ const (
 	refundWhole = "full" // the payment itself is refunded in full
 )
 
-// receipt is all that a receipt's bytes depend on.
+// receipt is all that a mail's bytes depend on, be it a receipt or a reminder.
 type receipt struct {
-	paid      event.Paid
+	news      news
 	published event.Published
 	// refund is one of the refund constants.
 	refund string
@@ -43,7 +43,7 @@ type receipt struct {
 	template int
 	// publicURL is where the quotes service's pages are, or empty.
 	publicURL string
-	// key is the receipt's key in the ledger.
+	// key is the mail's key in the ledger.
 	key string
 }
 
@@ -56,39 +56,56 @@ type view struct {
 	Reference, Page          string
 	Test, NothingDue         bool
 	Refund, RefundedInFull   bool
+	// ExpiryDay and ExpiryTime are when the quote ends, in the owner's zone; of a reminder only.
+	ExpiryDay, ExpiryTime string
 }
 
-// words is a rendered receipt.
+// words is a rendered mail.
 type words struct{ subject, text, html string }
 
-// renderer holds the parsed templates of every version. It is safe for concurrent use.
+// layout names one set of templates: a version of a kind of mail.
+type layout struct {
+	kind    string
+	version int
+}
+
+// layoutFiles are the files of a layout: the words that its text and HTML share, and the name of these two.
+var layoutFiles = map[string]struct{ words, parts string }{
+	kindPaid:     {"words", "receipt"},
+	kindExpiring: {"reminder.words", "reminder"},
+}
+
+// renderer holds the parsed templates of every kind and version. It is safe for concurrent use.
 type renderer struct {
-	text map[int]*texttemplate.Template
-	html map[int]*htmltemplate.Template
+	text map[layout]*texttemplate.Template
+	html map[layout]*htmltemplate.Template
 }
 
 func newRenderer() (*renderer, error) {
-	r := &renderer{text: map[int]*texttemplate.Template{}, html: map[int]*htmltemplate.Template{}}
+	r := &renderer{text: map[layout]*texttemplate.Template{}, html: map[layout]*htmltemplate.Template{}}
 	for version := 1; version <= currentTemplate; version++ {
-		shared := fmt.Sprintf("templates/%d/words.tmpl", version)
-		text, err := texttemplate.ParseFS(templateFiles, shared, fmt.Sprintf("templates/%d/receipt.txt.tmpl", version))
-		if err != nil {
-			return nil, fmt.Errorf("parse text templates, version %d: %w", version, err)
+		for kind, names := range layoutFiles {
+			path := func(name string) string { return fmt.Sprintf("templates/%d/%s.tmpl", version, name) }
+			text, err := texttemplate.ParseFS(templateFiles, path(names.words), path(names.parts+".txt"))
+			if err != nil {
+				return nil, fmt.Errorf("parse text templates of %s, version %d: %w", kind, version, err)
+			}
+			html, err := htmltemplate.ParseFS(templateFiles, path(names.words), path(names.parts+".html"))
+			if err != nil {
+				return nil, fmt.Errorf("parse HTML templates of %s, version %d: %w", kind, version, err)
+			}
+			r.text[layout{kind, version}], r.html[layout{kind, version}] = text, html
 		}
-		html, err := htmltemplate.ParseFS(templateFiles, shared, fmt.Sprintf("templates/%d/receipt.html.tmpl", version))
-		if err != nil {
-			return nil, fmt.Errorf("parse HTML templates, version %d: %w", version, err)
-		}
-		r.text[version], r.html[version] = text, html
 	}
 	return r, nil
 }
 
-// render writes the receipt's subject and its two parts. The same receipt always gives the same words.
+// render writes the mail's subject and its two parts. The same receipt always gives the same words.
 func (r *renderer) render(rc receipt) (words, error) {
-	text, html := r.text[rc.template], r.html[rc.template]
+	of := layout{rc.news.kind, rc.template}
+	text, html := r.text[of], r.html[of]
 	if text == nil || html == nil {
-		return words{}, fmt.Errorf("render receipt %s: no templates of version %d in this build", rc.key, rc.template)
+		return words{}, fmt.Errorf("render mail %s: no templates of version %d in this build", rc.key, rc.template)
 	}
 	v := rc.view()
 	var subject, plain, rich strings.Builder
@@ -108,22 +125,29 @@ func (rc receipt) view() view {
 	doc := rc.published.Document
 	title := oneLine(doc.Title, maxTitle)
 	if title == "" {
-		title = rc.paid.QuoteID
+		title = rc.news.quote
 	}
 	v := view{
 		Title:          title,
 		ShortTitle:     oneLine(title, maxSubject),
-		Quote:          rc.paid.QuoteID,
-		Revision:       rc.paid.Revision,
+		Quote:          rc.news.quote,
+		Revision:       rc.news.revision,
 		Deal:           oneLine(firstOf(doc.Deal.Name, doc.Deal.ID), maxCustomer),
 		Customer:       customer(doc.Contact),
 		Amount:         quote.Money{Amount: rc.published.Amount, Currency: rc.published.Currency}.String(),
-		Card:           event.CardText("paid", rc.paid.PaidAt, zoneOf(doc)),
-		Reference:      firstOf(rc.paid.PaymentIntent, rc.paid.Invoice, rc.paid.CheckoutSession),
-		Test:           rc.paid.Mode == event.ModeTest,
+		Test:           rc.news.mode == event.ModeTest,
 		NothingDue:     rc.published.Amount == 0,
 		Refund:         rc.refund != refundNone,
 		RefundedInFull: rc.refund == refundWhole,
+	}
+	switch rc.news.kind {
+	case kindPaid:
+		paid := rc.news.paid
+		v.Card = event.CardText("paid", paid.PaidAt, zoneOf(doc))
+		v.Reference = firstOf(paid.PaymentIntent, paid.Invoice, paid.CheckoutSession)
+	case kindExpiring:
+		end := rc.news.expiring.ExpiresAt.In(zoneOf(doc))
+		v.ExpiryDay, v.ExpiryTime = end.Format("Jan 2, 2006"), end.Format("Jan 2, 2006, 15:04:05 MST")
 	}
 	if rc.publicURL != "" && event.ValidToken(rc.published.URLToken) {
 		v.Page = strings.TrimSuffix(rc.publicURL, "/") + "/q/" + rc.published.URLToken

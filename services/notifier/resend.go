@@ -18,20 +18,22 @@ import (
 // A replay of events never does that.
 const SubjectResend = "op.notifier.resend"
 
-// maxResends bounds how often one receipt may be sent again by hand.
+// maxResends bounds how often one mail may be sent again by hand.
 const maxResends = 20
 
-// ResendRequest asks for one receipt to be sent again. It gets a ledger entry, a Message-ID and a mail of its own.
+// ResendRequest asks for one mail to be sent again. It gets a ledger entry, a Message-ID and a mail of its own.
 type ResendRequest struct {
 	Seller   string `json:"seller"`
 	Quote    string `json:"quote"`
 	Revision int    `json:"revision"`
+	// Kind is which mail: paid, also where it is empty, or expiring.
+	Kind string `json:"kind,omitempty"`
 	// Reason is the operator's; it is logged here and recorded in the journal by the tool.
 	Reason string `json:"reason"`
 }
 
 // ResendAnswer tells what became of it. Error says why it is not done; with a Key as well, that mail is on its way, and the
-// same request, repeated later, goes on with it. Key ends in .paid where it was the first mail that was still open.
+// same request, repeated later, goes on with it. Key ends in the kind where it was the first mail that was still open.
 type ResendAnswer struct {
 	Key   string `json:"key,omitempty"`
 	Entry *Entry `json:"entry,omitempty"`
@@ -77,11 +79,16 @@ func (r *resender) serve(ctx context.Context, nc *nats.Conn) error {
 func (r *resender) answer(ctx context.Context, body []byte) ResendAnswer {
 	var req ResendRequest
 	err := json.Unmarshal(body, &req)
+	if req.Kind == "" {
+		req.Kind = kindPaid
+	}
 	switch {
 	case err != nil:
 		return ResendAnswer{Error: "request is not JSON"}
 	case !event.ValidToken(req.Seller) || !event.ValidToken(req.Quote) || req.Revision < 1 || req.Reason == "":
 		return ResendAnswer{Error: "request needs seller, quote, revision and reason"}
+	case req.Kind != kindPaid && req.Kind != kindExpiring:
+		return ResendAnswer{Error: "kind is neither " + kindPaid + " nor " + kindExpiring}
 	}
 	key, entry, err := r.resend(ctx, req)
 	answer := ResendAnswer{Key: key}
@@ -97,12 +104,12 @@ func (r *resender) answer(ctx context.Context, body []byte) ResendAnswer {
 	return answer
 }
 
-// resend sends the receipt again, or goes on with one that did not come to its end: also with the first, which has no
+// resend sends the mail again, or goes on with one that did not come to its end: also with the first, which has no
 // message to bring it back where that was set aside. What is under way keeps its lease and its waits, so that asking is
 // never the second mail. A resend's attempt without an answer is always parked: an operator is looking.
 func (r *resender) resend(ctx context.Context, req ResendRequest) (string, Entry, error) {
 	subject := event.QuoteSubject{
-		Event: event.NamePaid, Seller: req.Seller, Quote: req.Quote, N: strconv.Itoa(req.Revision),
+		Event: req.Kind, Seller: req.Seller, Quote: req.Quote, N: strconv.Itoa(req.Revision),
 	}.String()
 	read, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -110,15 +117,15 @@ func (r *resender) resend(ctx context.Context, req ResendRequest) (string, Entry
 	if err != nil {
 		return "", Entry{}, fmt.Errorf("resend: %w", err)
 	}
-	paid, err := decodePaid(subject, record.Data)
+	told, err := decodeNews(subject, record.Data)
 	if err != nil {
 		return "", Entry{}, fmt.Errorf("resend: %w", err)
 	}
-	n, err := r.open(ctx, req)
+	n, err := r.open(ctx, told)
 	if err != nil {
 		return "", Entry{}, fmt.Errorf("resend: %w", err)
 	}
-	j := job{key: mailKey(req.Seller, req.Quote, req.Revision, n), paid: paid, sequence: record.Sequence, rules: r.sender.rules}
+	j := job{key: told.key(n), news: told, sequence: record.Sequence, rules: r.sender.rules}
 	if n > 0 {
 		j.rules.policy = PolicyPark
 	}
@@ -126,10 +133,10 @@ func (r *resender) resend(ctx context.Context, req ResendRequest) (string, Entry
 	return j.key, entry, err
 }
 
-// open is the number of the first of the receipt's mails that has not come to its end; 0 is the first mail itself.
-func (r *resender) open(ctx context.Context, req ResendRequest) (int, error) {
+// open is the number of the first of the mails about the same that has not come to its end; 0 is the first mail itself.
+func (r *resender) open(ctx context.Context, told news) (int, error) {
 	for n := range maxResends + 1 {
-		found, err := r.sender.ledger.read(ctx, mailKey(req.Seller, req.Quote, req.Revision, n))
+		found, err := r.sender.ledger.read(ctx, told.key(n))
 		switch {
 		case errors.Is(err, errNoEntry), err == nil && !found.entry.Final():
 			return n, nil

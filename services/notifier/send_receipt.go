@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"quittance.internal/libs/domain/delivery"
-	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/platform/fault"
 )
 
@@ -44,7 +43,7 @@ type sender struct {
 // job is one mail to bring out.
 type job struct {
 	key      string
-	paid     event.Paid
+	news     news
 	sequence uint64
 	rules    rules
 }
@@ -137,7 +136,7 @@ func later(e Entry, wait time.Duration) error {
 func (s *sender) take(ctx context.Context, j job, old line) (receipt, line, error) {
 	read, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	known, err := readFacts(read, s.log, j.paid)
+	known, overtaken, err := j.news.read(read, s.log, s.now())
 	if err != nil {
 		return receipt{}, old, fmt.Errorf("claim mail: %w", err)
 	}
@@ -146,12 +145,16 @@ func (s *sender) take(ctx context.Context, j job, old line) (receipt, line, erro
 		// What the words depend on is fixed now: every further attempt says the same.
 		e = Entry{FirstAt: s.now().UTC(), Template: currentTemplate, Refund: known.refund, Sequence: j.sequence}
 	}
-	claimed, err := s.write(ctx, old, j.rules.claimed(e, s.now().UTC(), s.newOwner()))
+	next := j.rules.claimed(e, s.now().UTC(), s.newOwner())
+	if overtaken != "" {
+		next = dropped(e, overtaken)
+	}
+	claimed, err := s.write(ctx, old, next)
 	if err != nil {
 		return receipt{}, old, fmt.Errorf("claim mail: %w", err)
 	}
 	return receipt{
-		paid: j.paid, published: known.published, refund: e.Refund, template: e.Template, publicURL: s.publicURL, key: j.key,
+		news: j.news, published: known.published, refund: e.Refund, template: e.Template, publicURL: s.publicURL, key: j.key,
 	}, claimed, nil
 }
 
@@ -199,7 +202,7 @@ func (s *sender) conclude(ctx context.Context, j job, sending line, v verdict) (
 	now := s.now().UTC()
 	switch v.result {
 	case resultSent:
-		s.metrics.accepted(j.paid.PaidAt, now)
+		s.metrics.accepted(j.news, now)
 		e, err := s.settle(ctx, sending, accepted(sending.entry, now, v))
 		fault.Hit("notifier.after-sent")
 		return e, err

@@ -20,7 +20,8 @@ import (
 type Service struct {
 	nc       *nats.Conn
 	pool     *pool
-	consumer *consumer
+	paid     *consumer
+	expiring *consumer
 	resender *resender
 	http     *httpserve.Server
 }
@@ -57,10 +58,6 @@ func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err er
 	if err != nil {
 		return err
 	}
-	durable, err := logs.JetStream().Consumer(ctx, event.StreamQuotes, natsstream.DurableNotifier)
-	if err != nil {
-		return fmt.Errorf("look up consumer %s (declare it with: quotectl declare): %w", natsstream.DurableNotifier, err)
-	}
 	reg := httpserve.NewRegistry()
 	metrics := newMetrics(reg)
 	s.pool = newPool(cfg.Connections, counted(cfg.Relay.dial, metrics.dials), cfg.Now)
@@ -69,9 +66,13 @@ func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err er
 		composer: &composer{renderer: templates, from: cfg.From}, now: cfg.Now, newOwner: cfg.NewOwner,
 		publicURL: cfg.PublicURL, sendTimeout: cfg.Relay.SendTimeout,
 	}
-	s.consumer = &consumer{
-		durable: durable, ackWait: durable.CachedInfo().Config.AckWait, workers: cfg.Workers, dead: logs,
-		sender: mails, metrics: metrics, log: log, now: cfg.Now, version: Version(),
+	base := consumer{dead: logs, sender: mails, metrics: metrics, log: log, now: cfg.Now, version: Version()}
+	if s.paid, err = base.on(ctx, logs.JetStream(), natsstream.DurableNotifier, kindPaid, cfg.Workers, metrics.paid); err != nil {
+		return err
+	}
+	// One at a time: a thousand reminders at midnight take one connection, and hold up no receipt.
+	if s.expiring, err = base.on(ctx, logs.JetStream(), natsstream.DurableReminders, kindExpiring, 1, metrics.reminders); err != nil {
+		return err
 	}
 	s.resender = &resender{sender: mails, log: log}
 	s.http, err = httpserve.Listen(ctx, httpserve.Config{Addr: cfg.Addr, Handler: httpserve.Admin(reg, s.Ready)})
@@ -87,15 +88,21 @@ func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err er
 // Addr is where probes and metrics are served.
 func (s *Service) Addr() net.Addr { return s.http.Addr() }
 
-// Ready reports why quote.paid cannot be taken, or nil.
-func (s *Service) Ready(ctx context.Context) error { return s.consumer.ready(ctx, s.nc) }
+// Ready reports why quote.paid or quote.expiring cannot be taken, or nil.
+func (s *Service) Ready(ctx context.Context) error {
+	if err := s.paid.ready(ctx, s.nc); err != nil {
+		return err
+	}
+	return s.expiring.ready(ctx, s.nc)
+}
 
 // Run sends mails until ctx ends; then it takes no more, gives those in hand 12 s, writes down what became of them, and
 // closes what New opened. It fails when the durable is gone. Run once.
 func (s *Service) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.http.Serve(ctx) })
-	group.Go(func() error { return s.consumer.run(ctx) })
+	group.Go(func() error { return s.paid.run(ctx) })
+	group.Go(func() error { return s.expiring.run(ctx) })
 	group.Go(func() error { return s.resender.serve(ctx, s.nc) })
 	group.Go(func() error { s.pool.sweep(ctx); return nil })
 	if err := errors.Join(group.Wait(), s.close()); err != nil {

@@ -48,6 +48,8 @@ func TestEveryPaidQuoteGetsOneMail(t *testing.T) { // R34 R63
 		}
 	}
 	stop()
+	// Lines are gathered for a moment before they are written.
+	eventually(t, func() bool { return strings.Count(h.lines.String(), "quote.paid handled") == 30 }, "every mail has its line")
 	for line := range strings.SplitSeq(strings.TrimSpace(h.lines.String()), "\n") {
 		var fields map[string]any
 		if err := json.Unmarshal([]byte(line), &fields); err != nil {

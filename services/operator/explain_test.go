@@ -2,14 +2,17 @@ package operator_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/services/operator/scenario"
 )
@@ -202,4 +205,30 @@ func TestReplayAsksThePaymentsWorker(t *testing.T) {
 		t.Errorf("the journal has %d entries, want 4:\n%s", n, list.out)
 	}
 	w.run("journal", "verify").want(t, 0, "yes")
+}
+
+// R44: what the timers did is part of the story, and a reminder is no receipt.
+func TestExplainTellsOfReminderAndExpiry(t *testing.T) {
+	w := newWorld(t)
+	p := w.published
+	end := time.Date(2026, 12, 31, 22, 59, 59, 0, time.UTC)
+	said := w.emit(event.QuoteSubject{Event: event.NameExpiring, Seller: p.Seller, Quote: p.QuoteID, N: "2"}, end.Add(-time.Hour), quote.Expiring{
+		Seller: p.Seller, QuoteID: p.QuoteID, Revision: 2, Amount: p.Amount, Currency: p.Currency, ExpiresAt: end, RemindedAt: end.Add(-time.Hour), Mode: p.Mode, Account: p.Account,
+	})
+	w.emit(event.QuoteSubject{Event: event.NameExpired, Seller: p.Seller, Quote: p.QuoteID, N: "2"}, end, quote.Expired{
+		Seller: p.Seller, QuoteID: p.QuoteID, Revision: 2, ExpiredAt: end,
+	})
+	bucket, err := w.log.JetStream().KeyValue(t.Context(), event.BucketMail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := fmt.Sprintf(`{"state":"sent","attempts":1,"first_at":%[1]q,"updated_at":%[1]q,"accepted_at":%[1]q,"message_id":"mid9@seller.example","code":250,"sequence":%d}`,
+		time.Now().UTC().Format(time.RFC3339Nano), said.Sequence)
+	if _, err := bucket.Create(t.Context(), p.Seller+"."+p.QuoteID+".2.expiring", []byte(entry)); err != nil {
+		t.Fatal(err)
+	}
+	w.run("explain", "q_1042").want(t, 0, "quote.expiring 2  1 234.50 PLN  not paid, expires 2026-12-31T22:59:59Z", "expired revision 2",
+		"sent  to m***@seller.example  reminder  250", "<mid9@seller.example>")
+	w.mails = append(w.mails, mail{ID: "0", Subject: "[Test] Quote Solar roof expires on Dec 31, 2026 and is not paid yet", Text: "Number:   q_1042, revision 2"})
+	w.run("simulate", "paid", "--quote", "q_1042", "--settle", "0s", "--seed", "3").want(t, 0)
 }

@@ -15,14 +15,14 @@ import (
 type mailbox struct {
 	base   string
 	client *http.Client
-	texts  map[string]string // by the catcher's id of the mail
+	texts  map[string]string // of receipts, by the catcher's id of the mail; empty for other mails
 }
 
 func newMailbox(base string) *mailbox {
 	return &mailbox{base: base, client: &http.Client{Timeout: apiTimeout}, texts: map[string]string{}}
 }
 
-// count returns the number of mails that name the quote. It reads the newest 1,000.
+// count returns the number of receipts that name the quote; a reminder that it expires is none. It reads the newest 1,000.
 func (m *mailbox) count(ctx context.Context, quoteID string) (int, error) {
 	var list struct {
 		Messages []struct{ ID string } `json:"messages"`
@@ -38,7 +38,9 @@ func (m *mailbox) count(ctx context.Context, quoteID string) (int, error) {
 			if err := m.get(ctx, "/api/v1/message/"+url.PathEscape(summary.ID), &message); err != nil {
 				return 0, err
 			}
-			text = message.Subject + "\n" + message.Text
+			if isReceipt(message.Subject) {
+				text = message.Subject + "\n" + message.Text
+			}
 			m.texts[summary.ID] = text
 		}
 		if namesWord(text, quoteID) {
@@ -46,6 +48,11 @@ func (m *mailbox) count(ctx context.Context, quoteID string) (int, error) {
 		}
 	}
 	return n, nil
+}
+
+// isReceipt tells a receipt by the beginning of its subject, which nobody's title can change.
+func isReceipt(subject string) bool {
+	return strings.HasPrefix(strings.TrimPrefix(subject, "[Test] "), "Paid: ")
 }
 
 func (m *mailbox) get(ctx context.Context, path string, into any) error {

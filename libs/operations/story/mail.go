@@ -39,6 +39,9 @@ func (t *Teller) addMails(ctx context.Context, s *Story) error {
 			at = e.UpdatedAt
 		}
 		parts := []string{e.State, "to " + dash(s.owner)}
+		if strings.Contains(key, "."+event.NameExpiring) {
+			parts = append(parts, "reminder")
+		}
 		if e.Code != 0 {
 			parts = append(parts, strconv.Itoa(e.Code))
 		}

@@ -172,6 +172,14 @@ func (s *Story) fact(subject event.QuoteSubject, envelope event.Envelope, detail
 	}
 	detail["amount"], detail["currency"], detail["stripe_event"] = d.Amount, d.Currency, d.StripeEvent
 	summary = envelope.Type + " " + subject.N + "  " + money(d.Amount, d.Currency)
+	if subject.Event == event.NameExpiring {
+		e, err := event.Data[event.Expiring](envelope)
+		if err != nil {
+			return "", "", err
+		}
+		detail["expires_at"] = e.ExpiresAt
+		summary += "  not paid, expires " + e.ExpiresAt.UTC().Format(time.RFC3339)
+	}
 	return summary, d.StripeEvent, nil
 }
 
