@@ -38,6 +38,18 @@ quotectl explain STRIPE:88120
 quotectl explain pi_3QaB --account acct_1Seller
 # where did the time go
 quotectl explain q_1042 -o jsonl | jq -r '[.after_ms, .kind, .summary] | @tsv'`,
+	"events": `# what somebody should look at: dead, refused or parked
+quotectl events list --outcome failed --since 24h
+# what bears on one quote; what came in by reconcile; a stretch of the log
+quotectl events list --quote q_1042
+quotectl events list --source reconcile -o wide
+quotectl events list --seq 88000..88200 --oldest-first
+# one event: masked, its headers, its very bytes
+quotectl events get evt_1QaB
+quotectl events get STRIPE:88120 --headers
+quotectl events get evt_1QaB --raw > evt_1QaB.json
+# live, from ten minutes ago on
+quotectl events tail --since 10m`,
 	"replay": `# fold a stored event again: harmless, since equal facts change nothing
 quotectl replay evt_1QaB --reason "ticket 4711"
 # by its place in the log

@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // commands are all command lines that have a help text of their own.
 var commands = []string{
 	"", "quotes", "quotes list", "quotes get", "quotes card", "policy", "policy show", "policy diff", "policy check", "simulate", "simulate list", "simulate paid", "simulate bank-debit",
-	"explain", "replay", "stripe", "stripe events", "journal", "journal list", "journal verify", "declare", "cheat", "version",
+	"explain", "events", "events list", "events get", "events tail", "replay", "stripe", "stripe events", "journal", "journal list", "journal verify", "declare", "cheat", "version",
 }
 
 func TestHelpIsAsAgreed(t *testing.T) {

@@ -104,6 +104,7 @@ $DATA_DIR/client.env, ./data/client.env. The all-in-one runner writes such a fil
 		a.policyCommand(),
 		a.simulateCommand(),
 		a.explainCommand(),
+		a.eventsCommand(),
 		a.replayCommand(),
 		a.stripeCommand(),
 		a.journalCommand(),

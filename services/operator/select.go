@@ -1,0 +1,96 @@
+package operator
+
+import (
+	"context"
+	"net/url"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
+
+	"quittance.internal/libs/operations/selection"
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/redisquote"
+)
+
+// selectionFlags gives a command the words of the selection language as flags, but for those left out. The returned function
+// reads them.
+func (a *app) selectionFlags(cmd *cobra.Command, limit string, without ...string) func() (selection.Selection, error) {
+	single, many := map[string]*string{}, map[string]*[]string{}
+	left := map[string]bool{}
+	for _, name := range without {
+		left[name] = true
+	}
+	for _, t := range selection.Terms {
+		switch {
+		case left[t.Name]:
+		case t.Many:
+			many[t.Name] = cmd.Flags().StringArray(t.Name, nil, t.Usage)
+		default:
+			fallback := map[string]string{"limit": limit}[t.Name]
+			single[t.Name] = cmd.Flags().String(t.Name, fallback, t.Usage)
+		}
+	}
+	if !left["outcome"] { // it fails only for a flag that does not exist
+		_ = cmd.RegisterFlagCompletionFunc("outcome", cobra.FixedCompletions(selection.Outcomes, cobra.ShellCompDirectiveNoFileComp))
+	}
+	return func() (selection.Selection, error) {
+		values := url.Values{}
+		for name, text := range single {
+			values.Set(name, *text)
+		}
+		for name, texts := range many {
+			values[name] = *texts
+		}
+		s, err := selection.Parse(values, a.now().In(a.zone))
+		if err != nil {
+			return s, usage(cmd, "--%w", err)
+		}
+		return s, nil
+	}
+}
+
+// backend is what commands that look at the log work with. Redis may be missing: then reader is nil.
+type backend struct {
+	nc     *nats.Conn
+	log    *natsstream.Log
+	reader *redisquote.Reader
+	close  func()
+}
+
+// openBackend connects to NATS and, where it is configured, to Redis.
+func (a *app) openBackend(ctx context.Context) (backend, error) {
+	c, err := a.config()
+	if err != nil {
+		return backend{}, err
+	}
+	nc, log, err := openLog(ctx, c)
+	if err != nil {
+		return backend{}, err
+	}
+	b := backend{nc: nc, log: log, close: nc.Close}
+	if c.Redis == nil {
+		return b, nil
+	}
+	client, err := openRedis(ctx, c)
+	if err != nil {
+		nc.Close()
+		return backend{}, err
+	}
+	b.reader = newReader(client)
+	b.close = func() { _ = client.Close(); nc.Close() }
+	return b, nil
+}
+
+func (b backend) finder() *selection.Finder { return &selection.Finder{Log: b.log, Reader: b.reader} }
+
+// looking returns a progress function that tells on stderr every two seconds how far a search is, from the second second on.
+func (a *app) looking() func(looked, all uint64) {
+	told := a.now()
+	return func(looked, all uint64) {
+		if now := a.now(); now.Sub(told) >= 2*time.Second && looked < all {
+			told = now
+			a.progress("looked at %d of %d", looked, all)
+		}
+	}
+}
