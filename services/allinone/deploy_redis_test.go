@@ -128,6 +128,9 @@ func TestRedisUsersMayDoTheirWorkAndNoMore(t *testing.T) {
 		{"ZREVRANGEBYSCORE g1:idx:seller:main +inf -inf WITHSCORES LIMIT 0 10", []string{"quotes", "operator"}},
 		{"ZCARD g1:idx:parked", []string{"payments", "operator"}},
 		{"INFO memory", []string{"payments", "operator"}},
+		{"SCAN 0 MATCH g1:* COUNT 10", []string{"payments", "operator"}},
+		{"HLEN g1:out:{STRIPE:0}", []string{"payments", "operator"}},
+		{"UNLINK g0:pay:{platform:q_1}", writer}, // the keys of a generation that is not used any more
 		// No other team's keys, whatever the command.
 		{"HSET other status paid", nil},
 		{"GET other", nil},

@@ -42,7 +42,7 @@ func (b *batch) reload(ctx context.Context, which []*settlement) error {
 	pipe := b.w.redis.Pipeline()
 	reads := make([]*redis.MapStringStringCmd, len(which))
 	for i, s := range which {
-		reads[i] = pipe.HGetAll(ctx, b.w.keys.Pay(s.account, s.quote))
+		reads[i] = pipe.HGetAll(ctx, b.keys.Pay(s.account, s.quote))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("load facts: %w", err)
@@ -108,7 +108,7 @@ func (b *batch) commitOnce(ctx context.Context, pending []*settlement) (lost []*
 			flags[n] = string(f)
 		}
 		facts := s.facts.Encode()
-		return []string{b.w.keys.Pay(s.account, s.quote)},
+		return []string{b.keys.Pay(s.account, s.quote)},
 			[]any{s.digest, quote.DigestOf(facts), facts, string(s.state.Status), strings.Join(flags, ",")}
 	})
 	if err != nil {

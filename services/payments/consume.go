@@ -180,6 +180,11 @@ func (w *worker) conclude(ctx context.Context, at *attempt) {
 	}
 	told := w.cfg.Now()
 	for n := uint64(1); err != nil; n++ {
+		if errors.Is(err, errSwitched) {
+			w.log.Info("batch goes over to another generation", zap.Int("messages", len(items)))
+			err = w.within(ctx, func(ctx context.Context) error { return w.settleAgain(ctx, items) })
+			continue
+		}
 		w.metrics.stalls.Inc()
 		w.log.Warn("batch waits for a server", zap.Int("messages", len(items)), zap.Uint64("attempt", n), zap.Error(err))
 		if w.cfg.Now().Sub(told) > heartbeat {
@@ -193,17 +198,20 @@ func (w *worker) conclude(ctx context.Context, at *attempt) {
 			return // unanswered messages are delivered again
 		case <-time.After(min(delivery.Backoff(n), retryCap)):
 		}
-		err = w.within(ctx, func(ctx context.Context) error {
-			for _, it := range items {
-				it.reset()
-			}
-			return w.settle(ctx, items)
-		})
+		err = w.within(ctx, func(ctx context.Context) error { return w.settleAgain(ctx, items) })
 	}
 	for _, it := range items {
 		w.answer(it)
 	}
 	fault.Hit("payments.after-ack")
+}
+
+// settleAgain is settle for messages that an earlier try has worked on.
+func (w *worker) settleAgain(ctx context.Context, items []*item) error {
+	for _, it := range items {
+		it.reset()
+	}
+	return w.settle(ctx, items)
 }
 
 // within runs a step of a batch. A batch in hand is finished even when the worker was told to stop meanwhile.

@@ -62,7 +62,7 @@ func (b *batch) linkRound(ctx context.Context, ties []tie) error {
 	pipe := b.w.redis.Pipeline()
 	reads := make([]*redis.MapStringStringCmd, len(ties))
 	for i, t := range ties {
-		key := b.w.keys.Link(t.s.account, t.object)
+		key := b.keys.Link(t.s.account, t.object)
 		pipe.HSet(ctx, key, redisquote.LinkQuote+t.s.quote, "1")
 		reads[i] = pipe.HGetAll(ctx, key)
 	}
@@ -134,9 +134,9 @@ func (b *batch) markRenewals(ctx context.Context, objects []objectOf) error {
 				continue
 			}
 			seen[o] = true
-			key := b.w.keys.Link(o.account, o.object)
+			key := b.keys.Link(o.account, o.object)
 			pipe.HSet(ctx, key, redisquote.LinkRenewal, "1")
-			pipe.ZAddNX(ctx, b.w.keys.IndexParked(), redis.Z{
+			pipe.ZAddNX(ctx, b.keys.IndexParked(), redis.Z{
 				Score: float64(b.began.UnixMilli()), Member: redisquote.ParkedMember(o.account, o.object, 0),
 			})
 			marked, reads = append(marked, o), append(reads, pipe.HGetAll(ctx, key))

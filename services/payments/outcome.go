@@ -73,7 +73,7 @@ func (b *batch) indexMoved(ctx context.Context) error {
 	pipe := b.w.redis.Pipeline()
 	reads := make([]*redis.SliceCmd, len(b.moved))
 	for i, s := range b.moved {
-		reads[i] = pipe.HMGet(ctx, b.w.keys.Quote(s.quote), redisquote.FieldIndexed, redisquote.FieldCreated)
+		reads[i] = pipe.HMGet(ctx, b.keys.Quote(s.quote), redisquote.FieldIndexed, redisquote.FieldCreated)
 	}
 	if pipe.Len() == 0 {
 		return nil
@@ -90,8 +90,8 @@ func (b *batch) indexMoved(ctx context.Context) error {
 		}
 		m := &move{}
 		m.created, _ = strconv.ParseFloat(created, 64)
-		m.reindex(ctx, pipe, b.w.keys.Quote(s.quote), redisquote.FieldIndexed, indexed, string(s.state.Status),
-			func(v string) string { return b.w.keys.IndexStatus(s.state.Seller, v) }, s.quote)
+		m.reindex(ctx, pipe, b.keys.Quote(s.quote), redisquote.FieldIndexed, indexed, string(s.state.Status),
+			func(v string) string { return b.keys.IndexStatus(s.state.Seller, v) }, s.quote)
 	}
 	if pipe.Len() == 0 {
 		return nil
@@ -109,7 +109,7 @@ func (b *batch) tellDuplicates(ctx context.Context) error {
 	reads := map[*item]*redis.StringCmd{}
 	for _, it := range b.items {
 		if it.err == nil && it.record.Stream == event.StreamStripe && it.out.Outcome == projection.Corroborated {
-			reads[it] = pipe.HGet(ctx, b.w.keys.PayEvents(it.out.Account, it.out.Quote), touchField(it.change.Type, it.change.Object))
+			reads[it] = pipe.HGet(ctx, b.keys.PayEvents(it.out.Account, it.out.Quote), touchField(it.change.Type, it.change.Object))
 		}
 	}
 	if len(reads) == 0 {
@@ -138,7 +138,7 @@ func touchValue(sequence uint64, eventID string) string {
 // recordItem writes one message's outcome. The first one stands: what a redelivery finds out is not news.
 func (b *batch) recordItem(ctx context.Context, pipe redis.Pipeliner, it *item) {
 	it.out.At, it.out.Handler = b.began.UTC(), b.w.cfg.Version
-	pipe.HSetNX(ctx, b.w.keys.Outcomes(it.record.Stream, it.record.Sequence), strconv.FormatUint(it.record.Sequence, 10), encodeOutcome(it.out))
+	pipe.HSetNX(ctx, b.keys.Outcomes(it.record.Stream, it.record.Sequence), strconv.FormatUint(it.record.Sequence, 10), encodeOutcome(it.out))
 	if it.record.Stream == event.StreamStripe {
 		for _, t := range it.targets {
 			b.touch(ctx, pipe, t, it.change.Type, it.change.Object, it.change.EventID, it.record.Sequence)
@@ -148,7 +148,7 @@ func (b *batch) recordItem(ctx context.Context, pipe redis.Pipeliner, it *item) 
 
 // touch notes that a Stripe message bore on a quote; see redisquote.Keys.PayEvents.
 func (b *batch) touch(ctx context.Context, pipe redis.Pipeliner, t target, kind, object, eventID string, sequence uint64) {
-	key := b.w.keys.PayEvents(t.account, t.quote)
+	key := b.keys.PayEvents(t.account, t.quote)
 	value := touchValue(sequence, eventID)
 	pipe.HSetNX(ctx, key, touchField(kind, object), value)
 	pipe.HSetNX(ctx, key, touchField(kind, object)+"|"+eventID, value)
@@ -165,9 +165,9 @@ func (b *batch) recordSettlement(ctx context.Context, pipe redis.Pipeliner, s *s
 	switch {
 	case !s.changed:
 	case slices.Contains(s.state.Flags, quote.FlagUnknownQuote):
-		pipe.ZAddNX(ctx, b.w.keys.IndexUnknown(), redis.Z{Score: float64(b.began.UnixMilli()), Member: member})
+		pipe.ZAddNX(ctx, b.keys.IndexUnknown(), redis.Z{Score: float64(b.began.UnixMilli()), Member: member})
 	default:
-		pipe.ZRem(ctx, b.w.keys.IndexUnknown(), member)
+		pipe.ZRem(ctx, b.keys.IndexUnknown(), member)
 	}
 }
 
@@ -186,7 +186,7 @@ func (b *batch) stillParked(ctx context.Context) ([]knownParked, error) {
 	for _, s := range b.order {
 		for _, p := range s.knew {
 			asked = append(asked, knownParked{s, p})
-			reads = append(reads, pipe.HGet(ctx, b.w.keys.Outcomes(event.StreamStripe, p.Sequence), strconv.FormatUint(p.Sequence, 10)))
+			reads = append(reads, pipe.HGet(ctx, b.keys.Outcomes(event.StreamStripe, p.Sequence), strconv.FormatUint(p.Sequence, 10)))
 		}
 	}
 	if len(asked) == 0 {
@@ -226,7 +226,7 @@ func (b *batch) corroborate(ctx context.Context, pipe redis.Pipeliner, k knownPa
 // overwrite replaces the outcome "parked" of a change that has been decided since.
 func (b *batch) overwrite(ctx context.Context, pipe redis.Pipeliner, p parked, o redisquote.Outcome) {
 	o.EventID, o.Type, o.At, o.Handler = p.EventID, p.Type, b.began.UTC(), b.w.cfg.Version
-	pipe.HSet(ctx, b.w.keys.Outcomes(event.StreamStripe, p.Sequence), strconv.FormatUint(p.Sequence, 10), encodeOutcome(o))
+	pipe.HSet(ctx, b.keys.Outcomes(event.StreamStripe, p.Sequence), strconv.FormatUint(p.Sequence, 10), encodeOutcome(o))
 }
 
 func encodeOutcome(o redisquote.Outcome) []byte {
@@ -252,7 +252,7 @@ func (b *batch) index(ctx context.Context) error {
 	pipe := b.w.redis.Pipeline()
 	records := map[string]*redis.MapStringStringCmd{}
 	for id := range b.touched {
-		records[id] = pipe.HGetAll(ctx, b.w.keys.Quote(id))
+		records[id] = pipe.HGetAll(ctx, b.keys.Quote(id))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("read quotes: %w", err)
@@ -267,7 +267,7 @@ func (b *batch) index(ctx context.Context) error {
 		m := &move{quote: q, seller: q.Drafted.Seller, status: record.Val()[redisquote.FieldIndexed], deal: record.Val()[redisquote.FieldDeal]}
 		m.created, _ = strconv.ParseFloat(record.Val()[redisquote.FieldCreated], 64)
 		for _, account := range q.Accounts() {
-			m.payments = append(m.payments, pipe.HGet(ctx, b.w.keys.Pay(account, id), redisquote.FieldStatus))
+			m.payments = append(m.payments, pipe.HGet(ctx, b.keys.Pay(account, id), redisquote.FieldStatus))
 		}
 		moves[id] = m
 	}
@@ -297,9 +297,9 @@ func (b *batch) carryOut(ctx context.Context, moves map[string]*move) error {
 			statuses = append(statuses, quote.Status(p.Val()))
 		}
 		status := quote.Overall(aggregate.StateAt(b.began), statuses...)
-		m.reindex(ctx, pipe, b.w.keys.Quote(id), redisquote.FieldIndexed, m.status, status, func(v string) string { return b.w.keys.IndexStatus(m.seller, v) }, id)
+		m.reindex(ctx, pipe, b.keys.Quote(id), redisquote.FieldIndexed, m.status, status, func(v string) string { return b.keys.IndexStatus(m.seller, v) }, id)
 		deal := m.quote.Drafted.Document.Deal.ID
-		m.reindex(ctx, pipe, b.w.keys.Quote(id), redisquote.FieldDeal, m.deal, deal, func(v string) string { return b.w.keys.IndexDeal(m.seller, v) }, id)
+		m.reindex(ctx, pipe, b.keys.Quote(id), redisquote.FieldDeal, m.deal, deal, func(v string) string { return b.keys.IndexDeal(m.seller, v) }, id)
 	}
 	if pipe.Len() == 0 {
 		return nil

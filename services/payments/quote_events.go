@@ -49,7 +49,7 @@ func (b *batch) writeQuoteEvents(ctx context.Context, events []quoteEvent) error
 	var drafts []event.Drafted
 	for _, e := range events {
 		var err error
-		record := b.w.keys.Quote(e.Subject.Quote)
+		record := b.keys.Quote(e.Subject.Quote)
 		switch {
 		case e.Drafted != nil:
 			drafts = append(drafts, *e.Drafted)
@@ -84,8 +84,8 @@ func (b *batch) indexDraft(ctx context.Context, pipe redis.Pipeliner, d event.Dr
 	if d.Version != 1 {
 		return
 	}
-	pipe.ZAdd(ctx, b.w.keys.IndexSeller(d.Seller), redis.Z{Score: float64(d.DraftedAt.UnixMilli()), Member: d.QuoteID})
-	pipe.HSet(ctx, b.w.keys.Quote(d.QuoteID), redisquote.FieldCreated, d.DraftedAt.UnixMilli())
+	pipe.ZAdd(ctx, b.keys.IndexSeller(d.Seller), redis.Z{Score: float64(d.DraftedAt.UnixMilli()), Member: d.QuoteID})
+	pipe.HSet(ctx, b.keys.Quote(d.QuoteID), redisquote.FieldCreated, d.DraftedAt.UnixMilli())
 }
 
 func (b *batch) writeDrafts(ctx context.Context, drafts []event.Drafted) error {
@@ -100,7 +100,7 @@ func (b *batch) writeDrafts(ctx context.Context, drafts []event.Drafted) error {
 		}
 	}
 	_, err := b.w.runScripts(ctx, b.w.draftScript, len(drafts), func(i int) ([]string, []any) {
-		return []string{b.w.keys.Quote(drafts[i].QuoteID)}, []any{strconv.Itoa(drafts[i].Version), docs[i]}
+		return []string{b.keys.Quote(drafts[i].QuoteID)}, []any{strconv.Itoa(drafts[i].Version), docs[i]}
 	})
 	if err != nil {
 		return fmt.Errorf("write documents: %w", err)
@@ -114,9 +114,9 @@ func (b *batch) writePublished(ctx context.Context, pipe redis.Pipeliner, p even
 	if err != nil {
 		return fmt.Errorf("encode revision: %w", err)
 	}
-	pipe.HSet(ctx, b.w.keys.Quote(p.QuoteID), redisquote.FieldRevision+strconv.Itoa(p.Revision), rev)
+	pipe.HSet(ctx, b.keys.Quote(p.QuoteID), redisquote.FieldRevision+strconv.Itoa(p.Revision), rev)
 	if p.URLToken != "" {
-		pipe.Set(ctx, b.w.keys.Token(p.URLToken), fmt.Sprintf("%s %d", p.QuoteID, p.Revision), 0)
+		pipe.Set(ctx, b.keys.Token(p.URLToken), fmt.Sprintf("%s %d", p.QuoteID, p.Revision), 0)
 	}
 	return nil
 }
@@ -128,7 +128,7 @@ func (b *batch) writeMark(ctx context.Context, pipe redis.Pipeliner, e quoteEven
 	if err != nil {
 		return fmt.Errorf("encode mark: %w", err)
 	}
-	pipe.HSet(ctx, b.w.keys.Pay(e.Mark.Account, e.Subject.Quote), redisquote.FieldMark+e.Mark.Name, mark)
+	pipe.HSet(ctx, b.keys.Pay(e.Mark.Account, e.Subject.Quote), redisquote.FieldMark+e.Mark.Name, mark)
 	e.it.decide(projection.Applied, "")
 	return nil
 }
@@ -141,7 +141,7 @@ func (b *batch) revisionFacts(ctx context.Context, events []quoteEvent) error {
 	reads := map[string]*redis.MapStringStringCmd{}
 	for _, e := range events {
 		if e.it.open() && reads[e.Subject.Quote] == nil {
-			reads[e.Subject.Quote] = pipe.HGetAll(ctx, b.w.keys.Quote(e.Subject.Quote))
+			reads[e.Subject.Quote] = pipe.HGetAll(ctx, b.keys.Quote(e.Subject.Quote))
 		}
 	}
 	if len(reads) == 0 {

@@ -19,6 +19,7 @@ import (
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/platform/fault"
 	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/redisquote"
 )
 
 const (
@@ -159,10 +160,10 @@ func (w *worker) survey(ctx context.Context) (identity map[string]string, whole 
 	if err != nil {
 		return nil, false, err
 	}
-	pipe := w.redis.Pipeline()
+	pipe, keys := w.redis.Pipeline(), w.active.Keys()
 	found := make([]*redis.IntCmd, 0, clusterMarkers)
 	for _, shard := range w.shards() {
-		found = append(found, pipe.Exists(ctx, w.keys.Marker(shard)))
+		found = append(found, pipe.Exists(ctx, keys.Marker(shard)))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, false, fmt.Errorf("look for markers: %w", err)
@@ -200,13 +201,9 @@ func field(info, name string) string {
 // are folded. Facts are merged onto whatever is there, so repairing too much, twice, or by two workers at one time does
 // no harm. The markers are set only if no key was lost while it ran.
 func (w *worker) repair(ctx context.Context, fromStart bool) error {
-	nonce := rand.Text()
-	pipe := w.redis.Pipeline()
-	for _, shard := range w.shards() {
-		pipe.Set(ctx, w.keys.Marker(shard)+":repair", nonce, 0)
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return fmt.Errorf("begin repair: %w", err)
+	keys, nonce := w.active.Keys(), rand.Text()
+	if err := w.beginRepair(ctx, keys, nonce); err != nil {
+		return err
 	}
 	for _, stream := range []string{event.StreamQuotes, event.StreamStripe} {
 		from := uint64(1)
@@ -221,12 +218,23 @@ func (w *worker) repair(ctx context.Context, fromStart bool) error {
 		}
 	}
 	fault.Hit("payments.before-marker")
-	return w.endRepair(ctx, nonce)
+	return w.endRepair(ctx, keys, nonce)
 }
 
-func (w *worker) endRepair(ctx context.Context, nonce string) error {
+func (w *worker) beginRepair(ctx context.Context, keys redisquote.Keys, nonce string) error {
+	pipe := w.redis.Pipeline()
 	for _, shard := range w.shards() {
-		have, err := w.redis.Get(ctx, w.keys.Marker(shard)+":repair").Result()
+		pipe.Set(ctx, keys.Marker(shard)+":repair", nonce, 0)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("begin repair: %w", err)
+	}
+	return nil
+}
+
+func (w *worker) endRepair(ctx context.Context, keys redisquote.Keys, nonce string) error {
+	for _, shard := range w.shards() {
+		have, err := w.redis.Get(ctx, keys.Marker(shard)+":repair").Result()
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return fmt.Errorf("end repair: %w", err)
 		}
@@ -236,7 +244,7 @@ func (w *worker) endRepair(ctx context.Context, nonce string) error {
 	}
 	pipe := w.redis.Pipeline()
 	for _, shard := range w.shards() {
-		pipe.Rename(ctx, w.keys.Marker(shard)+":repair", w.keys.Marker(shard))
+		pipe.Rename(ctx, keys.Marker(shard)+":repair", keys.Marker(shard))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("end repair: %w", err)

@@ -72,13 +72,17 @@ func (w *worker) replayOne(ctx context.Context, request natsstream.ReplayRequest
 	w.gate.RLock()
 	defer w.gate.RUnlock()
 	it := &item{record: record, attempt: 1}
-	if err := w.settle(ctx, []*item{it}); err != nil {
+	err = w.settle(ctx, []*item{it})
+	if errors.Is(err, errSwitched) {
+		err = w.settleAgain(ctx, []*item{it})
+	}
+	if err != nil {
 		return natsstream.ReplayAnswer{}, err
 	}
 	if it.err != nil {
 		return natsstream.ReplayAnswer{}, it.err
 	}
-	reader := redisquote.NewReader(w.redis, w.keys)
+	reader := redisquote.NewReader(w.redis, &w.active)
 	first, err := reader.Outcome(ctx, record.Stream, record.Sequence)
 	if err != nil && !errors.Is(err, redisquote.ErrNotFound) {
 		return natsstream.ReplayAnswer{}, err

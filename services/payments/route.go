@@ -70,7 +70,7 @@ func (b *batch) route(ctx context.Context) error {
 			continue
 		}
 		for _, name := range it.change.Names {
-			key := b.w.keys.Link(it.owner, name)
+			key := b.keys.Link(it.owner, name)
 			pipe.HSet(ctx, key, fmt.Sprintf("%s%d", redisquote.LinkParked, it.record.Sequence), waiting)
 			asks = append(asks, asked{it, name, pipe.HGetAll(ctx, key)})
 		}
@@ -110,7 +110,7 @@ func (b *batch) settleUnlinked(ctx context.Context, renewals map[*item]bool) err
 		}
 		it.decide(projection.Parked, projection.ReasonWaits)
 		for _, name := range it.change.Names {
-			pipe.ZAddNX(ctx, b.w.keys.IndexParked(), redis.Z{
+			pipe.ZAddNX(ctx, b.keys.IndexParked(), redis.Z{
 				Score:  float64(it.record.Time.UnixMilli()),
 				Member: redisquote.ParkedMember(it.owner, name, it.record.Sequence),
 			})

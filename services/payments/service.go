@@ -60,11 +60,16 @@ func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err er
 	}
 	reg := httpserve.NewRegistry()
 	s.worker = &worker{
-		cfg: cfg, log: log, logs: logs, redis: s.redis, keys: redisquote.NewKeys(redisquote.Generation), system: system,
+		cfg: cfg, log: log, logs: logs, redis: s.redis, system: system,
 		metrics: newMetrics(reg), published: newRecent(recentEmissions),
 	}
 	s.worker.commitScript = newScript(commitSource)
 	s.worker.draftScript = newScript(draftSource)
+	generation, err := logs.LatestGeneration(ctx)
+	if err != nil {
+		return fmt.Errorf("which generation of Redis is in use (bucket %s; may this NATS user read it?): %w", event.BucketSystem, err)
+	}
+	s.worker.adopt(generation)
 	if err := s.worker.checkPolicy(ctx); err != nil {
 		return err
 	}
@@ -88,6 +93,7 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { return s.worker.consume(ctx, event.StreamStripe) })
 	group.Go(func() error { return s.worker.serveReplay(ctx, s.nc) })
 	group.Go(func() error { return s.worker.sweepForever(ctx) })
+	group.Go(func() error { s.worker.logs.FollowGeneration(ctx, followEvery, s.worker.adopt); return nil })
 	err := group.Wait()
 	return errors.Join(err, s.close())
 }
@@ -112,7 +118,9 @@ type worker struct {
 	log                       *zap.Logger
 	logs                      *natsstream.Log
 	redis                     redis.UniversalClient
-	keys                      redisquote.Keys
+	active                    redisquote.Active // the generation that is written
+	adopting                  sync.Mutex        // guards adopted
+	adopted                   uint64            // the revision of SYSTEM's key that active is from
 	system                    keyValue
 	metrics                   *metrics
 	commitScript, draftScript script

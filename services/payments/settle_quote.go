@@ -33,6 +33,8 @@ type settlement struct {
 // batch is what settle works on.
 type batch struct {
 	w       *worker
+	keys    redisquote.Keys // of the generation that the batch is written into, from apply on
+	build   *build          // set where a generation is built beside the one in use: nothing is acknowledged then
 	items   []*item
 	quotes  map[target]*settlement
 	order   []*settlement   // in the order of first appearance, so that runs are reproducible
@@ -48,7 +50,10 @@ type batch struct {
 // The order of the effects is the guarantee: links before facts, facts before emissions, all of them before the outcome
 // is recorded, and the caller acknowledges last.
 func (w *worker) settle(ctx context.Context, items []*item) error {
-	b := w.newBatch(items)
+	return w.newBatch(items).settle(ctx)
+}
+
+func (b *batch) settle(ctx context.Context) error {
 	b.decode()
 	if err := b.apply(ctx); err != nil {
 		return err
@@ -62,6 +67,9 @@ func (w *worker) newBatch(items []*item) *batch {
 
 // apply makes the batch's facts part of the projection.
 func (b *batch) apply(ctx context.Context) error {
+	if b.keys = b.w.active.Keys(); b.build != nil {
+		b.keys = b.build.keys
+	}
 	if err := b.readQuoteEvents(ctx); err != nil {
 		return err
 	}
@@ -96,6 +104,9 @@ func (b *batch) conclude(ctx context.Context) error {
 		return err
 	}
 	if err := b.record(ctx); err != nil {
+		return err
+	}
+	if err := b.confirm(ctx); err != nil {
 		return err
 	}
 	fault.Hit("payments.before-ack")

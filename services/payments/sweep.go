@@ -40,39 +40,40 @@ func (w *worker) sweepForever(ctx context.Context) error {
 func (w *worker) sweep(ctx context.Context) error {
 	w.gate.RLock()
 	defer w.gate.RUnlock()
+	keys := w.active.Keys()
 	limit := strconv.FormatInt(w.cfg.Now().Add(-w.cfg.ParkedFor).UnixMilli(), 10)
 	for {
-		old, err := w.redis.ZRangeByScore(ctx, w.keys.IndexParked(), &redis.ZRangeBy{Min: "-inf", Max: limit, Count: sweepBatch}).Result()
+		old, err := w.redis.ZRangeByScore(ctx, keys.IndexParked(), &redis.ZRangeBy{Min: "-inf", Max: limit, Count: sweepBatch}).Result()
 		if err != nil {
 			return fmt.Errorf("list parked changes: %w", err)
 		}
 		for _, member := range old {
-			if err := w.unpark(ctx, member); err != nil {
+			if err := w.unpark(ctx, keys, member); err != nil {
 				return err
 			}
 		}
 		if len(old) < sweepBatch {
-			return w.countWaiting(ctx)
+			return w.countWaiting(ctx, keys)
 		}
 	}
 }
 
 // unpark drops one parked change, or a renewal's mark. Each write is harmless to repeat; the index entry goes last.
-func (w *worker) unpark(ctx context.Context, member string) error {
+func (w *worker) unpark(ctx context.Context, keys redisquote.Keys, member string) error {
 	account, object, sequence, ok := redisquote.ParseParkedMember(member)
 	if ok {
-		key := w.keys.Link(account, object)
+		key := keys.Link(account, object)
 		name := redisquote.LinkParked + strconv.FormatUint(sequence, 10)
 		if sequence == 0 {
 			name = redisquote.LinkRenewal
-		} else if err := w.forgetOutcome(ctx, account, object, sequence); err != nil {
+		} else if err := w.forgetOutcome(ctx, keys, account, object, sequence); err != nil {
 			return err
 		}
 		if err := w.redis.HDel(ctx, key, name).Err(); err != nil {
 			return fmt.Errorf("drop parked change: %w", err)
 		}
 	}
-	if err := w.redis.ZRem(ctx, w.keys.IndexParked(), member).Err(); err != nil {
+	if err := w.redis.ZRem(ctx, keys.IndexParked(), member).Err(); err != nil {
 		return fmt.Errorf("drop parked change: %w", err)
 	}
 	return nil
@@ -80,8 +81,8 @@ func (w *worker) unpark(ctx context.Context, member string) error {
 
 // forgetOutcome turns the outcome parked into ignored, or into corroborated where its object was linked and only the record
 // of that was lost in a crash; one that has been decided since stays.
-func (w *worker) forgetOutcome(ctx context.Context, account, object string, sequence uint64) error {
-	reader := redisquote.NewReader(w.redis, w.keys)
+func (w *worker) forgetOutcome(ctx context.Context, keys redisquote.Keys, account, object string, sequence uint64) error {
+	reader := redisquote.NewReader(w.redis, keys)
 	o, err := reader.Outcome(ctx, event.StreamStripe, sequence)
 	if errors.Is(err, redisquote.ErrNotFound) || err == nil && o.Outcome != projection.Parked {
 		return nil
@@ -100,7 +101,7 @@ func (w *worker) forgetOutcome(ctx context.Context, account, object string, sequ
 		o.Outcome, o.Reason = projection.Ignored, "unlinked: nothing tied it to a quote"
 	}
 	field := strconv.FormatUint(sequence, 10)
-	if err := w.redis.HSet(ctx, w.keys.Outcomes(event.StreamStripe, sequence), field, encodeOutcome(o)).Err(); err != nil {
+	if err := w.redis.HSet(ctx, keys.Outcomes(event.StreamStripe, sequence), field, encodeOutcome(o)).Err(); err != nil {
 		return fmt.Errorf("record outcome: %w", err)
 	}
 	if len(quotes) > 0 {
@@ -110,8 +111,8 @@ func (w *worker) forgetOutcome(ctx context.Context, account, object string, sequ
 	return nil
 }
 
-func (w *worker) countWaiting(ctx context.Context) error {
-	for kind, key := range map[string]string{"parked": w.keys.IndexParked(), "unknown_quote": w.keys.IndexUnknown()} {
+func (w *worker) countWaiting(ctx context.Context, keys redisquote.Keys) error {
+	for kind, key := range map[string]string{"parked": keys.IndexParked(), "unknown_quote": keys.IndexUnknown()} {
 		n, err := w.redis.ZCard(ctx, key).Result()
 		if err != nil {
 			return fmt.Errorf("count what waits: %w", err)

@@ -68,9 +68,10 @@ type Config struct {
 	// Policy is the rule set of what may be paid by Stripe. Default
 	// quote.DefaultPolicy.
 	Policy *quote.Policy
-	// Generation of the Redis key names. Default g1.
-	Generation string
-	LogLevel   string
+	// GenerationEvery is how often it is looked which generation of Redis keys is
+	// in use, which a rebuild changes. Default 500 ms.
+	GenerationEvery time.Duration
+	LogLevel        string
 	// Now and Random are the clock and the source of ids and page tokens;
 	// defaults time.Now and crypto/rand.
 	Now    func() time.Time
@@ -182,8 +183,8 @@ func (c Config) withDefaults() Config {
 	if c.Policy == nil {
 		c.Policy = quote.DefaultPolicy()
 	}
-	if c.Generation == "" {
-		c.Generation = redisquote.Generation
+	if c.GenerationEvery <= 0 {
+		c.GenerationEvery = 500 * time.Millisecond
 	}
 	if c.PageRate <= 0 {
 		c.PageRate = 20

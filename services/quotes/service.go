@@ -49,6 +49,7 @@ type Service struct {
 	stream *natsstream.Log
 	redis  redis.UniversalClient
 	reader *redisquote.Reader
+	active redisquote.Active  // the generation of Redis that reader reads
 	stripe *stripegate.Client // nil where no key is configured
 	chores []chore            // what it does beside answering calls
 	http   *http.Client       // to ingress
@@ -89,7 +90,12 @@ func (s *Service) open(ctx context.Context) (err error) {
 	if err := s.openChores(ctx); err != nil {
 		return err
 	}
-	s.reader = redisquote.NewReader(s.redis, redisquote.NewKeys(s.cfg.Generation))
+	generation, err := s.stream.Generation(ctx)
+	if err != nil {
+		return fmt.Errorf("which generation of Redis is in use (bucket %s; may this NATS user read it?): %w", event.BucketSystem, err)
+	}
+	s.active.Set(generation.Read)
+	s.reader = redisquote.NewReader(s.redis, &s.active)
 
 	reg := httpserve.NewRegistry()
 	s.metrics = newMetrics(reg, s.live.open)
@@ -130,11 +136,20 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { return s.admin.Serve(ctx) })
 	group.Go(func() error { s.tokens.follow(ctx, s.cfg.TokensFile, s.cfg.FollowEvery, s.log); return nil })
 	group.Go(func() error { return s.live.run(ctx, s.nc) })
+	group.Go(func() error { s.stream.FollowGeneration(ctx, s.cfg.GenerationEvery, s.readGeneration); return nil })
 	for _, c := range s.chores {
 		group.Go(func() error { return s.runChore(ctx, c) })
 	}
 	err := group.Wait()
 	return errors.Join(err, s.close())
+}
+
+// readGeneration goes over to another generation of Redis keys.
+func (s *Service) readGeneration(g natsstream.Generation) {
+	if g.Read != s.active.Keys().Generation() {
+		s.log.Info("reading another generation of redis", zap.String("generation", g.Read))
+	}
+	s.active.Set(g.Read)
 }
 
 func (s *Service) close() error {

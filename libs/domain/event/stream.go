@@ -16,6 +16,10 @@ const (
 	BucketSystem = "SYSTEM" // current Redis generation, last seen Redis identities
 )
 
+// FirstGeneration is the generation of Redis keys that is in use where SYSTEM
+// names none.
+const FirstGeneration = "g1"
+
 // The subjects that each stream takes.
 const (
 	SubjectsStripe  = "stripe.>"

@@ -36,12 +36,18 @@ func (r *Reader) Fault(name string, format string, args ...any) {
 	r.faults = append(r.faults, fmt.Errorf("%s: "+format, append([]any{name}, args...)...))
 }
 
+// set is the variable's value without surrounding space, empty where it is not set.
+func (r *Reader) set(name string) string {
+	if v, ok := r.lookup(name); ok {
+		return strings.TrimSpace(v)
+	}
+	return ""
+}
+
 // String returns the variable's value without surrounding space, or the content of the file that name_FILE names; fallback when
 // neither says anything. Both set is a fault.
 func (r *Reader) String(name, fallback string) string {
-	v, _ := r.lookup(name)
-	path, _ := r.lookup(name + "_FILE")
-	v, path = strings.TrimSpace(v), strings.TrimSpace(path)
+	v, path := r.set(name), r.set(name+"_FILE")
 	switch {
 	case v != "" && path != "":
 		r.Fault(name, "is set twice: by itself and by %s_FILE; keep one", name)

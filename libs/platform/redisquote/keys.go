@@ -3,10 +3,14 @@ package redisquote
 import (
 	"strconv"
 	"strings"
+	"sync/atomic"
+
+	"quittance.internal/libs/domain/event"
 )
 
-// Generation is the generation of the key names that is in use.
-const Generation = "g1"
+// Generation is the generation of the key names that a deployment begins with. Which one is in use now is told by the
+// bucket SYSTEM: see Active and natsstream.FollowGeneration.
+const Generation = event.FirstGeneration
 
 // OutcomeBlock is how many consecutive sequences share one outcome hash.
 const OutcomeBlock = 1000
@@ -17,6 +21,44 @@ type Keys struct{ prefix string }
 
 // NewKeys returns the names of one generation, for example "g1".
 func NewKeys(generation string) Keys { return Keys{generation + ":"} }
+
+// Generation is the generation that the names are of.
+func (k Keys) Generation() string { return strings.TrimSuffix(k.prefix, ":") }
+
+// Pattern matches every key of the generation, for SCAN.
+func (k Keys) Pattern() string { return k.prefix + "*" }
+
+// PayPattern matches every Pay and PayEvents.
+func (k Keys) PayPattern() string { return k.prefix + "pay:{*" }
+
+// ParsePay is Pay's inverse; false for every other key, PayEvents among them.
+func (k Keys) ParsePay(key string) (account, quote string, ok bool) {
+	rest, ok := strings.CutPrefix(key, k.prefix+"pay:{")
+	if rest, ok2 := strings.CutSuffix(rest, "}"); ok && ok2 {
+		return strings.Cut(rest, ":")
+	}
+	return "", "", false
+}
+
+// Keys makes one generation a Source that never changes.
+func (k Keys) Keys() Keys { return k }
+
+// Source says which generation is to be read.
+type Source interface{ Keys() Keys }
+
+// Active is a Source that a rebuild switches. The zero value is of the first generation. It is safe for concurrent use.
+type Active struct{ generation atomic.Pointer[string] }
+
+// Keys returns the names of the generation in use.
+func (a *Active) Keys() Keys {
+	if g := a.generation.Load(); g != nil {
+		return NewKeys(*g)
+	}
+	return NewKeys(Generation)
+}
+
+// Set changes the generation.
+func (a *Active) Set(generation string) { a.generation.Store(&generation) }
 
 // Pay is the hash of a quote's payment facts on one account. See the Field constants.
 func (k Keys) Pay(account, quote string) string {

@@ -130,18 +130,18 @@ type Touch struct {
 // Reader reads the projection. It is safe for concurrent use.
 type Reader struct {
 	client redis.UniversalClient
-	keys   Keys
+	source Source
 }
 
-// NewReader returns a Reader of one generation.
-func NewReader(client redis.UniversalClient, keys Keys) *Reader { return &Reader{client, keys} }
+// NewReader returns a Reader of what source says: Keys for one generation, *Active for the one in use.
+func NewReader(client redis.UniversalClient, source Source) *Reader { return &Reader{client, source} }
 
 // ErrNotFound means that Redis holds nothing under that name. The log may hold it all the same.
 var ErrNotFound = errors.New("not in redis")
 
 // Payment returns a quote's payments on one account; ErrNotFound when there are none.
 func (r *Reader) Payment(ctx context.Context, account, quoteID string) (Payment, error) {
-	all, err := r.client.HGetAll(ctx, r.keys.Pay(account, quoteID)).Result()
+	all, err := r.client.HGetAll(ctx, r.source.Keys().Pay(account, quoteID)).Result()
 	if err != nil {
 		return Payment{}, fmt.Errorf("read payments of %s on %s: %w", quoteID, account, err)
 	}
@@ -175,7 +175,7 @@ func DecodePayment(fields map[string]string) (Payment, error) {
 
 // Quote returns a quote's own record; ErrNotFound when there is none.
 func (r *Reader) Quote(ctx context.Context, quoteID string) (Quote, error) {
-	all, err := r.client.HGetAll(ctx, r.keys.Quote(quoteID)).Result()
+	all, err := r.client.HGetAll(ctx, r.source.Keys().Quote(quoteID)).Result()
 	if err != nil {
 		return Quote{}, fmt.Errorf("read quote %s: %w", quoteID, err)
 	}
@@ -211,7 +211,7 @@ func DecodeQuote(fields map[string]string) (Quote, error) {
 
 // Token returns the quote and revision that a page's token leads to; ErrNotFound when it leads nowhere.
 func (r *Reader) Token(ctx context.Context, token string) (quoteID string, revision int, err error) {
-	v, err := r.client.Get(ctx, r.keys.Token(token)).Result()
+	v, err := r.client.Get(ctx, r.source.Keys().Token(token)).Result()
 	if errors.Is(err, redis.Nil) {
 		return "", 0, fmt.Errorf("read page token: %w", ErrNotFound)
 	}
@@ -248,12 +248,13 @@ type Entry struct {
 // List returns up to q.Limit quotes, the newest first. The index of statuses may be a moment behind: the caller compares
 // with the quote.
 func (r *Reader) List(ctx context.Context, q Query) ([]Entry, error) {
-	key := r.keys.IndexSeller(q.Seller)
+	keys := r.source.Keys()
+	key := keys.IndexSeller(q.Seller)
 	switch {
 	case q.Deal != "":
-		key = r.keys.IndexDeal(q.Seller, q.Deal)
+		key = keys.IndexDeal(q.Seller, q.Deal)
 	case q.Status != "":
-		key = r.keys.IndexStatus(q.Seller, q.Status)
+		key = keys.IndexStatus(q.Seller, q.Status)
 	}
 	high := "+inf"
 	if q.Before.ID != "" {
@@ -281,7 +282,7 @@ func (r *Reader) List(ctx context.Context, q Query) ([]Entry, error) {
 
 // Outcome returns what became of a message; ErrNotFound while nothing did.
 func (r *Reader) Outcome(ctx context.Context, stream string, sequence uint64) (Outcome, error) {
-	v, err := r.client.HGet(ctx, r.keys.Outcomes(stream, sequence), strconv.FormatUint(sequence, 10)).Result()
+	v, err := r.client.HGet(ctx, r.source.Keys().Outcomes(stream, sequence), strconv.FormatUint(sequence, 10)).Result()
 	if errors.Is(err, redis.Nil) {
 		return Outcome{}, fmt.Errorf("read outcome of %s %d: %w", stream, sequence, ErrNotFound)
 	}
@@ -297,7 +298,7 @@ func (r *Reader) Outcome(ctx context.Context, stream string, sequence uint64) (O
 
 // Touches returns the Stripe messages that touched a quote's payments, by sequence.
 func (r *Reader) Touches(ctx context.Context, account, quoteID string) ([]Touch, error) {
-	all, err := r.client.HGetAll(ctx, r.keys.PayEvents(account, quoteID)).Result()
+	all, err := r.client.HGetAll(ctx, r.source.Keys().PayEvents(account, quoteID)).Result()
 	if err != nil {
 		return nil, fmt.Errorf("read events of %s on %s: %w", quoteID, account, err)
 	}
@@ -320,7 +321,7 @@ func (r *Reader) Touches(ctx context.Context, account, quoteID string) ([]Touch,
 
 // LinkedQuotes returns the quotes that a Stripe object of an account belongs to, sorted.
 func (r *Reader) LinkedQuotes(ctx context.Context, account, object string) ([]string, error) {
-	all, err := r.client.HGetAll(ctx, r.keys.Link(account, object)).Result()
+	all, err := r.client.HGetAll(ctx, r.source.Keys().Link(account, object)).Result()
 	if err != nil {
 		return nil, fmt.Errorf("read link of %s on %s: %w", object, account, err)
 	}

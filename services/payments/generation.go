@@ -1,0 +1,53 @@
+package payments
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/platform/natsstream"
+)
+
+// followEvery is how often the worker looks which generation is written. It is for markers and idle workers: every batch
+// asks by itself before it is acknowledged.
+const followEvery = 500 * time.Millisecond
+
+// errSwitched means that a rebuild has gone over to another generation while the batch was in hand: it has to be written
+// there too before its messages may be acknowledged.
+var errSwitched = errors.New("another generation of Redis is written now")
+
+// confirm makes sure that what the batch has written is where it must be, before anything is acknowledged. A rebuild folds
+// the whole log up to the messages that stood there when it declared its generation the written one; a batch that was
+// confirmed before that is among them, one that asks later goes over. The bucket's leader answers, so that no old answer
+// can slip in between.
+func (b *batch) confirm(ctx context.Context) error {
+	if b.build != nil {
+		return nil
+	}
+	g, err := b.w.logs.LatestGeneration(ctx)
+	if err != nil {
+		return err
+	}
+	if g.Write == b.keys.Generation() {
+		return nil
+	}
+	b.w.adopt(g)
+	return errSwitched
+}
+
+// adopt goes over to the generation that is written now. Batches in hand stay with the one that they began with. An answer
+// that is older than one seen before changes nothing: a replica of the bucket may lag.
+func (w *worker) adopt(g natsstream.Generation) {
+	w.adopting.Lock()
+	defer w.adopting.Unlock()
+	if g.Revision < w.adopted {
+		return
+	}
+	w.adopted = g.Revision
+	if before := w.active.Keys().Generation(); g.Write != before {
+		w.log.Info("writing another generation of redis", zap.String("generation", g.Write), zap.String("before", before))
+		w.active.Set(g.Write)
+	}
+}
