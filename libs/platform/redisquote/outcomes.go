@@ -23,16 +23,16 @@ const (
 // Outcomes returns what became of the named messages of a stream; one without an outcome is left out. Many of one block are
 // read as cheaply as one.
 func (r *Reader) Outcomes(ctx context.Context, stream string, sequences []uint64) (map[uint64]Outcome, error) {
-	pipe := r.client.Pipeline()
+	pipe, keys := r.client.Pipeline(), r.source.Keys()
 	type read struct {
 		sequences []uint64
 		cmd       *redis.SliceCmd
 	}
 	var reads []read
 	for rest := sequences; len(rest) > 0; {
-		n, key := 0, r.keys.Outcomes(stream, rest[0])
+		n, key := 0, keys.Outcomes(stream, rest[0])
 		var fields []string
-		for n < len(rest) && r.keys.Outcomes(stream, rest[n]) == key {
+		for n < len(rest) && keys.Outcomes(stream, rest[n]) == key {
 			fields = append(fields, strconv.FormatUint(rest[n], 10))
 			n++
 		}
