@@ -39,7 +39,12 @@ func (s *Service) followPage(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	f, leave, err := s.live.follow(r.QuoteID, c.client)
+	return s.follow(w, c, r.QuoteID, func(ctx context.Context) (string, error) { return s.look(ctx, r) })
+}
+
+// follow streams the changes of what look is the digest of, as followPage says.
+func (s *Service) follow(w http.ResponseWriter, c *call, id string, look func(context.Context) (string, error)) error {
+	f, leave, err := s.live.follow(id, c.client)
 	if err != nil {
 		return err
 	}
@@ -60,9 +65,9 @@ func (s *Service) followPage(w http.ResponseWriter, c *call) error {
 	next := lags[2:] // an event just before the stream may not be in Redis yet
 	for {
 		// A look that was in vain is not told: the next one is near.
-		state, err := s.look(c.Context(), r)
+		state, err := look(c.Context())
 		if err != nil {
-			s.log.Debug("page not looked at", zap.String("quote_id", r.QuoteID), zap.Error(err))
+			s.log.Debug("page not looked at", zap.String("quote_id", id), zap.Error(err))
 			state = seen
 		}
 		if err := out.tell(seen, state); err != nil {

@@ -23,9 +23,15 @@ type pageStream struct {
 // follow opens the stream of a page whose reader has seen a state.
 func (f *fixture) follow(t *testing.T, token, seen string, headers ...string) *pageStream {
 	t.Helper()
+	return f.followAt(t, "/q/"+token+"/events", seen, headers...)
+}
+
+// followAt is follow for any page's stream.
+func (f *fixture) followAt(t *testing.T, path, seen string, headers ...string) *pageStream {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+f.service.Addr().String()+"/q/"+token+"/events?seen="+seen, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+f.service.Addr().String()+path+"?seen="+seen, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,23 +24,29 @@ const logTimeout = 3 * time.Second
 // that a command which expects its Sequence cannot be stored over an event that
 // was not seen.
 func (s *Service) load(ctx context.Context, seller, id string) (*quote.Aggregate, error) {
+	a, _, err := s.loadWithEvents(ctx, seller, id)
+	return a, err
+}
+
+// loadWithEvents is load with the events that the quote was folded from.
+func (s *Service) loadWithEvents(ctx context.Context, seller, id string) (*quote.Aggregate, []natsstream.Record, error) {
 	filter := event.QuoteFilter(seller, id)
 	if filter == "" {
-		return &quote.Aggregate{}, nil
+		return &quote.Aggregate{}, nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
 	records, err := s.readEvents(ctx, event.StreamQuotes, filter)
 	if err != nil {
-		return nil, fmt.Errorf("load quote %s: %w", id, err)
+		return nil, nil, fmt.Errorf("load quote %s: %w", id, err)
 	}
 	a := &quote.Aggregate{}
 	for _, r := range records {
 		if err := event.Fold(a, r.Sequence, r.Subject, r.Data); err != nil {
-			return nil, fmt.Errorf("load quote %s: %w", id, err)
+			return nil, nil, fmt.Errorf("load quote %s: %w", id, err)
 		}
 	}
-	return a, nil
+	return a, records, nil
 }
 
 // readEvents reads every event that the filter matches: one consistent prefix of

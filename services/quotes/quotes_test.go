@@ -250,8 +250,14 @@ func (f *fixture) log(t *testing.T, id string) []string {
 // fact stores a payment fact of a quote as the payments worker would.
 func (f *fixture) fact(t *testing.T, id, name, n string, data any) {
 	t.Helper()
+	f.factAt(t, id, name, n, noon, data)
+}
+
+// factAt is fact for one that happened at another time.
+func (f *fixture) factAt(t *testing.T, id, name, n string, at time.Time, data any) {
+	t.Helper()
 	s := event.QuoteSubject{Event: name, Seller: "main", Quote: id, N: n}
-	env, err := event.New(s, event.SourcePayments, noon, data)
+	env, err := event.New(s, event.SourcePayments, at, data)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ const (
 	writer                // a token that may give commands
 	visitor               // a page: whoever is signed in
 	author                // a page: a session of a token that may give commands
+	watcher               // visitor, and the answer lasts
 )
 
 // table is every route of the service beside the probes.
@@ -66,6 +67,21 @@ func (s *Service) sellerTable() []route {
 		{http.MethodGet, callbackPath, s.stripeCallback, author},
 		{http.MethodPost, disconnectPath, s.disconnectStripe, author},
 		{http.MethodGet, disconnectPath, s.toApps, visitor},
+		{http.MethodGet, "/seller/deals/{deal}", s.showDeal, visitor},
+		{http.MethodGet, newQuotePath, s.showNew, author},
+		{http.MethodPost, newQuotePath, s.createFromPage, author},
+		{http.MethodGet, "/seller/quotes/{id}", s.showRecord, visitor},
+		{http.MethodGet, "/seller/quotes/{id}/events", s.followRecord, watcher},
+		{http.MethodGet, "/seller/quotes/{id}/details", s.showDetails, author},
+		{http.MethodPost, "/seller/quotes/{id}/details", s.saveDetails, author},
+		{http.MethodGet, "/seller/quotes/{id}/lines", s.showLines, author},
+		{http.MethodPost, "/seller/quotes/{id}/lines", s.saveLines, author},
+		{http.MethodGet, "/seller/quotes/{id}/payment", s.showPayment, author},
+		{http.MethodPost, "/seller/quotes/{id}/payment", s.savePayment, author},
+		{http.MethodGet, "/seller/quotes/{id}/review", s.showReview, author},
+		{http.MethodPost, "/seller/quotes/{id}/review", s.publishFromPage, author},
+		{http.MethodGet, "/seller/quotes/{id}/recall", s.showRecall, author},
+		{http.MethodPost, "/seller/quotes/{id}/recall", s.recallFromPage, author},
 	}
 }
 

@@ -69,8 +69,10 @@ const (
 // reason is a rule's reason for a person to read.
 func (v view) reason(r quote.Reason) told {
 	detail := r.Detail
-	if rest, ok := strings.CutPrefix(detail, r.Field+" "); ok && r.Field != "" {
-		detail = label(englishView, inputName(r.Field)) + " " + rest
+	if name := label(englishView, inputName(r.Field)); name != "" {
+		if rest, ok := strings.CutPrefix(detail, r.Field+" "); ok {
+			detail = name + " " + rest
+		}
 	}
 	if key, ok := codeTexts[r.Code]; ok && v.Lang != langEnglish {
 		return told{Text: v.T(key), English: detail}

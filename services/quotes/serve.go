@@ -51,7 +51,7 @@ type handler func(w http.ResponseWriter, c *call) error
 func (s *Service) serve(pattern string, who access, handle handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun := s.cfg.Now()
-		if who != stream {
+		if who != stream && who != watcher {
 			ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 			defer cancel()
 			r = r.WithContext(ctx)
@@ -101,7 +101,7 @@ func (s *Service) authorize(w http.ResponseWriter, c *call, who access) error {
 		return s.throttled(c, costPage)
 	case costly:
 		return s.throttled(c, costHigh)
-	case visitor, author:
+	case visitor, author, watcher:
 		err = s.authorizePage(c, who)
 	case reader, writer:
 		err = s.authorizeAPI(w, c, who)

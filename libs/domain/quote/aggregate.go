@@ -152,15 +152,16 @@ func Conflict(code, rule, detail string) *Refusal {
 // *Refusal while the quote is published (R26) or paid, and the Drafted to
 // append otherwise; false when the document is the one the quote has.
 func (a *Aggregate) Edit(d Document, now time.Time) (Drafted, bool, error) {
-	switch {
-	case !a.Exists():
+	if !a.Exists() {
 		return Drafted{}, false, ErrNotFound
-	case a.StateAt(now) == LifecyclePublished:
-		return Drafted{}, false, Conflict(CodePublished, "R26",
-			"The quote is published. Recall it, edit it, and publish it again: the customer then gets a new revision.")
 	}
+	// Asked first: a paid quote cannot be recalled either.
 	if err := a.Unpaid(); err != nil {
 		return Drafted{}, false, err
+	}
+	if a.StateAt(now) == LifecyclePublished {
+		return Drafted{}, false, Conflict(CodePublished, "R26",
+			"The quote is published. Recall it, edit it, and publish it again: the customer then gets a new revision.")
 	}
 	if reflect.DeepEqual(d, a.Document) {
 		return Drafted{}, false, nil
