@@ -200,7 +200,7 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 	_, err = quo.ReadAll(ctx, event.StreamQuotes, event.QuoteFilter("main", "q_1"))
 	must("quotes folds an aggregate", err)
 	last := uint64(0)
-	for _, name := range []string{event.NamePlanSet, event.NameSeatSet, event.NameAuthorized, event.NameConnected, event.NameDeauthorized, event.NameConnectRefused} {
+	for _, name := range []string{event.NamePlanSet, event.NameSeatSet, event.NameAuthorized, event.NameConnected, event.NameDeauthorized} {
 		stored, err := quo.Command(ctx, natsstream.Message{Subject: event.SellerSubject(name, "main", "1"), Data: []byte("{}")}, event.SellerFilter("main"), last)
 		must("quotes publishes a seller's "+name, err)
 		last = stored.Sequence
@@ -223,6 +223,9 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 	must("operator looks the journal up", entries.Ready(ctx))
 	_, err = entries.Append(ctx, journal.Entry{Action: "replay", Who: "operator"})
 	must("operator writes the journal", err)
+
+	_, err = journal.New(quo, time.Now).Append(ctx, journal.Entry{Action: "connect_refused", Who: "sue", Target: "main"})
+	must("quotes enters a refusal in the journal", err)
 
 	must("payments looks its streams up", natsstream.Check(ctx, pay.JetStream(), event.StreamStripe, event.StreamQuotes, event.StreamSellers, event.StreamDead))
 	system, err := pay.JetStream().KeyValue(ctx, event.BucketSystem)
@@ -340,11 +343,11 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"$KV.MAIL.x", []string{"notifier", "operator"}},
 		{"$KV.SYSTEM.x", []string{"payments", "operator"}},
 		{"seller.connected.main.9", []string{"quotes"}},
-		{"seller.connect_refused.main.9", []string{"quotes"}},
+		{"journal.connect_refused", []string{"quotes", "operator"}},
 		{"seller.account_updated.acct_1.evt_9", []string{"payments"}},
 		{"seller.account_deauthorized.acct_1.evt_9", []string{"payments"}},
 		{"journal.replay", []string{"operator"}},
-		{"$JS.API.DIRECT.GET.JOURNAL.journal.*", []string{"operator"}},
+		{"$JS.API.DIRECT.GET.JOURNAL.journal.*", []string{"quotes", "operator"}},
 		{"timer.x", nil},
 		{"timer.at.expiry.main.q_9.1", []string{"quotes"}},
 		{"timer.due.expiry.main.q_9.1", nil}, // what is due, the server alone says

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -108,48 +109,71 @@ func (c *api) list(ctx context.Context, query url.Values) (page, error) {
 	return page{items: answer.Data, next: answer.NextCursor}, nil
 }
 
+// reply is an answer that was read to its end.
+type reply struct {
+	code   int
+	status string // such as 404 Not Found
+	body   []byte
+}
+
 // get reads path; what says what it is, for errors.
 func (c *api) get(ctx context.Context, path, what string) (json.RawMessage, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, http.NoBody)
+	r, err := c.do(ctx, http.MethodGet, path, "read "+what, nil, "")
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", what, err)
+		return nil, err
+	}
+	return r.body, r.refused(what)
+}
+
+// do makes a request and reads the answer, whatever it is; act says what for, in errors. A body is JSON; match, if not
+// empty, is the version that the caller has seen.
+func (c *api) do(ctx context.Context, method, path, act string, body []byte, match string) (reply, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return reply{}, fmt.Errorf("%s: %w", act, err)
 	}
 	req.Header.Set("Accept", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if match != "" {
+		req.Header.Set("If-Match", match)
+	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	res, err := c.client.Do(req)
 	if err != nil {
-		return nil, advise("check that the quotes service runs at QUOTES_URL="+c.base, "read %s: %w", what, trimURL(err))
+		return reply{}, advise("check that the quotes service runs at QUOTES_URL="+c.base, "%s: %w", act, trimURL(err))
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", what, err)
+		return reply{}, fmt.Errorf("%s: %w", act, err)
 	}
-	return body, refused(res, body, what)
+	return reply{res.StatusCode, res.Status, answer}, nil
 }
 
 // refused turns an answer other than 200 into an error that says what, why and what next.
-func refused(res *http.Response, body []byte, what string) error {
-	switch res.StatusCode {
+func (r reply) refused(what string) error {
+	switch r.code {
 	case http.StatusOK:
 		return nil
 	case http.StatusNotFound:
 		return notFound("quotectl quotes list", "read %s: there is none of that name, or not for this token", what)
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return advise("set API_TOKEN to a token of the quotes service's API_TOKENS", "read %s: the API refuses the token: %s", what, problem(res, body))
+		return advise("set API_TOKEN to a token of the quotes service's API_TOKENS", "read %s: the API refuses the token: %s", what, problem(r.status, r.body))
 	case http.StatusBadRequest:
-		return &fault{code: codeUsage, err: fmt.Errorf("read %s: %s", what, problem(res, body)), next: "quotectl quotes list --help"}
+		return &fault{code: codeUsage, err: fmt.Errorf("read %s: %s", what, problem(r.status, r.body)), next: "quotectl quotes list --help"}
 	case http.StatusServiceUnavailable:
-		return advise("try again in a moment", "read %s: %s", what, problem(res, body))
+		return advise("try again in a moment", "read %s: %s", what, problem(r.status, r.body))
 	default:
-		return fmt.Errorf("read %s: %s", what, problem(res, body))
+		return fmt.Errorf("read %s: %s", what, problem(r.status, r.body))
 	}
 }
 
 // problem is the text of an RFC 9457 problem document, or of what there is instead.
-func problem(res *http.Response, body []byte) string {
+func problem(status string, body []byte) string {
 	var p struct {
 		Title   string `json:"title"`
 		Detail  string `json:"detail"`
@@ -158,12 +182,12 @@ func problem(res *http.Response, body []byte) string {
 			Detail string `json:"detail"`
 		} `json:"reasons"`
 	}
-	text := res.Status
+	text := status
 	if json.Unmarshal(body, &p) != nil {
 		return text
 	}
 	for _, s := range []string{p.Title, p.Detail} {
-		if s != "" && !strings.HasSuffix(res.Status, s) {
+		if s != "" && !strings.HasSuffix(status, s) {
 			text += ", " + s
 		}
 	}

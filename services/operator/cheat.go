@@ -62,6 +62,14 @@ quotectl journal verify
 # note the head elsewhere, and ask later whether it is still the same
 quotectl journal verify -o json | jq -r '"\(.head.n):\(.head.hash)"'
 quotectl journal verify --noted 412:9f2c…`,
+	"sellers": `# who is paid on which Stripe account, and may he
+quotectl sellers show main
+quotectl sellers history main
+# what he paid us for; every change asks for a reason and is journaled
+quotectl sellers set-plan main starter --reason "invoice 4711"
+quotectl sellers set-seat main sue paid --reason "invoice 4711"
+# who was refused to connect an account
+quotectl journal list --action connect_refused`,
 	"scripts": `# exit codes: 0 ok, 1 error, 2 usage, 3 difference, 4 budget, 5 not found
 quotectl quotes card q_1042 -o json | jq -r .status
 # every paid quote of a deal

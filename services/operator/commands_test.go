@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // commands are all command lines that have a help text of their own.
 var commands = []string{
-	"", "quotes", "quotes list", "quotes get", "quotes card", "policy", "policy show", "policy diff", "policy check", "simulate", "simulate list", "simulate paid", "simulate bank-debit",
+	"", "quotes", "quotes list", "quotes get", "quotes card", "sellers", "sellers show", "sellers history", "sellers set-plan", "sellers set-seat", "policy", "policy show", "policy diff", "policy check", "simulate", "simulate list", "simulate paid", "simulate bank-debit",
 	"explain", "events", "events list", "events get", "events tail", "replay", "stripe", "stripe events", "journal", "journal list", "journal verify", "declare", "cheat", "version",
 }
 
@@ -75,6 +75,12 @@ func TestMisuseIsExitCodeTwoAndSaysWhatToType(t *testing.T) {
 		{"quotes list --limit 0", []string{"--limit is 0"}},
 		{"quotes list --nonsense", []string{"unknown flag", "next: quotectl quotes list --help"}},
 		{"quotes list -o xml", []string{`output format "xml" is none of table, wide, json, jsonl`}},
+		{"sellers show acct_1", []string{`"acct_1" is not a seller id`}},
+		{"sellers set-plan main gold", []string{`"gold" is no plan; plans are free, starter, professional, enterprise`}},
+		{"sellers set-plan main starter", []string{"--reason"}},
+		{"sellers set-seat main sue", []string{"the word paid or unpaid is missing"}},
+		{"sellers set-seat main sue yes", []string{`"yes" is neither paid nor unpaid`}},
+		{"sellers history main --limit 0", []string{"--limit is 0"}},
 		{"explain", []string{"the id is missing"}},
 		{"replay ch_1", []string{"neither an event id"}},
 		{"declare --replicas 2", []string{"--replicas is 2"}},

@@ -101,6 +101,7 @@ $DATA_DIR/client.env, ./data/client.env. The all-in-one runner writes such a fil
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(
 		a.quotesCommand(),
+		a.sellersCommand(),
 		a.policyCommand(),
 		a.simulateCommand(),
 		a.explainCommand(),

@@ -16,6 +16,7 @@ import (
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/domain/seller"
+	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/platform/stripegate"
 )
 
@@ -279,9 +280,12 @@ func (s *Service) deauthorize(c *call, account string) error {
 	return s.stripe.Deauthorize(c.Context(), account)
 }
 
+// actionRefused is the journal's word for a refusal to connect an account.
+const actionRefused = "connect_refused"
+
 // enterRefusal makes the answer of a refusal to connect and enters it in the
-// seller's history, so that it can be seen later who tried (R7). Any other error
-// it returns as it is.
+// journal, so that it can be seen later who tried (R7). Any other error it returns
+// as it is.
 func (s *Service) enterRefusal(c *call, err error) error {
 	refusal, ok := errors.AsType[*quote.Refusal](err)
 	if !ok {
@@ -291,19 +295,17 @@ func (s *Service) enterRefusal(c *call, err error) error {
 	if first.Code == seller.CodeReturned {
 		return errUsed
 	}
-	result := c.result
-	_, entryErr := s.sellerCommand(c, c.token.Seller, event.NameConnectRefused, func(a *seller.Aggregate) (*sellerEntry, error) {
-		now := s.cfg.Now().UTC()
-		e, fresh := a.Refused(seller.ConnectRefused{Seller: c.token.Seller, User: c.token.Name, Reasons: refusal.Reasons, At: now})
-		if !fresh {
-			return nil, nil
-		}
-		return &sellerEntry{event.NameConnectRefused, e, now}, nil
-	})
-	if entryErr != nil {
-		return entryErr // a refusal without its entry is not to be: the caller tries again
+	codes := make([]string, 0, len(refusal.Reasons))
+	for _, r := range refusal.Reasons {
+		codes = append(codes, r.Code)
 	}
-	c.result = result
+	ctx, cancel := context.WithTimeout(c.Context(), logTimeout)
+	defer cancel()
+	if _, entryErr := s.journal.Append(ctx, journal.Entry{
+		Action: actionRefused, Who: c.token.Name, Target: c.token.Seller, Reason: first.Detail, Detail: map[string]any{"codes": codes, "app": "stripe"},
+	}); entryErr != nil {
+		return unavailable(entryErr) // a refusal without its entry is not to be: the caller tries again
+	}
 	p := refuse(http.StatusForbidden, "connect-refused", first.Detail, refusal.Reasons...)
 	p.cause = err
 	return p

@@ -4,6 +4,7 @@ go 1.26.0
 
 replace (
 	quittance.internal/libs/domain => ../../libs/domain
+	quittance.internal/libs/operations => ../../libs/operations
 	quittance.internal/libs/platform => ../../libs/platform
 )
 
@@ -17,6 +18,7 @@ require (
 	golang.org/x/sync v0.24.0
 	golang.org/x/time v0.16.0
 	quittance.internal/libs/domain v0.0.0-00010101000000-000000000000
+	quittance.internal/libs/operations v0.0.0-00010101000000-000000000000
 	quittance.internal/libs/platform v0.0.0-00010101000000-000000000000
 )
 

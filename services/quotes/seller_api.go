@@ -189,7 +189,8 @@ type historyEntry struct {
 }
 
 // showHistory answers with what happened to a seller, the newest first: plans,
-// seats, connections, and who was refused to connect an account (R7).
+// seats, connections, and what Stripe said of his accounts. Who was refused to
+// connect one stands in the journal.
 func (s *Service) showHistory(w http.ResponseWriter, c *call) error {
 	id, err := c.seller()
 	if err != nil {

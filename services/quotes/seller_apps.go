@@ -195,7 +195,7 @@ func (v view) account(c seller.Connection) *accountOnPage {
 		shown.Says = v.T("This account gives us no access any more. Its quotes cannot be paid until it is connected again.")
 	case !c.Activated:
 		shown.State, shown.Tone = v.T("Not activated"), "warn"
-		shown.Says = v.T("Stripe does not let this account take payments at the moment, so its quotes cannot be paid. Finish its activation at Stripe; this page follows by itself.")
+		shown.Says = v.T("Stripe does not let this account take payments at the moment, so its quotes cannot be paid. Finish its activation at Stripe; then they can be paid again, without connecting it anew.")
 	default:
 		shown.State, shown.Tone = v.T("Activated"), "good"
 	}

@@ -28,6 +28,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/platform/httpserve"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
@@ -49,12 +50,14 @@ type Service struct {
 	stream *natsstream.Log
 	redis  redis.UniversalClient
 	reader *redisquote.Reader
-	active redisquote.Active  // the generation of Redis that reader reads
-	stripe *stripegate.Client // nil where no key is configured
-	chores []chore            // what it does beside answering calls
-	http   *http.Client       // to ingress
-	public *httpserve.Server
-	admin  *httpserve.Server
+	active redisquote.Active // the generation of Redis that reader reads
+	// journal takes who was refused to connect an account (R7).
+	journal *journal.Journal
+	stripe  *stripegate.Client // nil where no key is configured
+	chores  []chore            // what it does beside answering calls
+	http    *http.Client       // to ingress
+	public  *httpserve.Server
+	admin   *httpserve.Server
 }
 
 // New connects to NATS and Redis, checks that the log keeps what is entrusted to
@@ -78,7 +81,7 @@ func (s *Service) open(ctx context.Context) (err error) {
 	if s.stream, err = natsstream.NewLog(s.nc); err != nil {
 		return err
 	}
-	if err := natsstream.Check(ctx, s.stream.JetStream(), event.StreamQuotes, event.StreamSellers, event.StreamDead, event.StreamTimers); err != nil {
+	if err := natsstream.Check(ctx, s.stream.JetStream(), event.StreamQuotes, event.StreamSellers, event.StreamJournal, event.StreamDead, event.StreamTimers); err != nil {
 		return err
 	}
 	if s.redis, err = redisquote.Open(ctx, s.cfg.Redis); err != nil {
@@ -90,6 +93,7 @@ func (s *Service) open(ctx context.Context) (err error) {
 	if err := s.openChores(ctx); err != nil {
 		return err
 	}
+	s.journal = journal.New(s.stream, s.cfg.Now)
 	generation, err := s.stream.Generation(ctx)
 	if err != nil {
 		return fmt.Errorf("which generation of Redis is in use (bucket %s; may this NATS user read it?): %w", event.BucketSystem, err)

@@ -12,12 +12,11 @@ import (
 
 // The names of a seller's events; n counts the seller's events from 1.
 const (
-	NamePlanSet        = "plan_set"
-	NameSeatSet        = "seat_set"
-	NameAuthorized     = "authorized"
-	NameConnected      = "connected"
-	NameDeauthorized   = "deauthorized"
-	NameConnectRefused = "connect_refused"
+	NamePlanSet      = "plan_set"
+	NameSeatSet      = "seat_set"
+	NameAuthorized   = "authorized"
+	NameConnected    = "connected"
+	NameDeauthorized = "deauthorized"
 )
 
 // The names of the facts of Stripe accounts: the account stands where a seller's
@@ -139,8 +138,6 @@ func foldSellerData(a *seller.Aggregate, name string, env Envelope) error {
 		return fold(env, a.Connected)
 	case NameDeauthorized:
 		return fold(env, a.Deauthorized)
-	case NameConnectRefused:
-		return fold(env, a.ConnectRefused)
 	default:
 		return nil
 	}

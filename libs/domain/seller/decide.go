@@ -8,10 +8,6 @@ import (
 	"quittance.internal/libs/domain/quote"
 )
 
-// refusalPause is how soon the same refusal of the same user is not worth another
-// entry: a double click is one attempt.
-const refusalPause = time.Minute
-
 // SetPlan decides on a plan; false when the seller is on it already. It returns
 // a *quote.Refusal for a plan that does not exist.
 func (a *Aggregate) SetPlan(e PlanSet) (PlanSet, bool, error) {
@@ -95,14 +91,6 @@ func (a *Aggregate) Disconnect(seller, user string, now time.Time) (Deauthorized
 		return Deauthorized{}, false
 	}
 	return Deauthorized{Seller: seller, Account: a.link.Account, At: now.UTC(), By: user}, true
-}
-
-// Refused decides on the entry of a refusal; false when the same user has met the
-// same one within the last minute.
-func (a *Aggregate) Refused(e ConnectRefused) (ConnectRefused, bool) {
-	last, ok := a.refusals[e.User]
-	same := ok && slices.Equal(last.Reasons, e.Reasons) && e.At.Sub(last.At) < refusalPause
-	return e, !same
 }
 
 func refuse(code, rule, field, detail string) *quote.Refusal {

@@ -1,10 +1,6 @@
 package seller
 
-import (
-	"time"
-
-	"quittance.internal/libs/domain/quote"
-)
+import "time"
 
 // The data of a seller's events, as they are stored. They are wire formats:
 // fields may be added, never changed or removed. By is the name of the token
@@ -54,15 +50,6 @@ type Deauthorized struct {
 	Account string    `json:"account"`
 	At      time.Time `json:"at"`
 	By      string    `json:"by,omitempty"`
-}
-
-// ConnectRefused is the entry of a user who wanted to connect a Stripe account
-// and was not let (R7), or whose account cannot be used (R6).
-type ConnectRefused struct {
-	Seller  string         `json:"seller"`
-	User    string         `json:"user"`
-	Reasons []quote.Reason `json:"reasons"`
-	At      time.Time      `json:"at"`
 }
 
 // The facts of Stripe accounts. They belong to an account, not to a seller, and

@@ -45,7 +45,6 @@ type Aggregate struct {
 	ended    bool       // by the seller himself, since then
 	health   map[string]health
 	returned map[string]bool
-	refusals map[string]ConnectRefused // the last of each user
 }
 
 // health is what Stripe said last of an account.
@@ -71,14 +70,6 @@ func (a *Aggregate) Authorized(e Authorized) {
 		a.returned = map[string]bool{}
 	}
 	a.returned[e.State] = true
-}
-
-// ConnectRefused folds a refusal, which changes nothing but what is told of it.
-func (a *Aggregate) ConnectRefused(e ConnectRefused) {
-	if a.refusals == nil {
-		a.refusals = map[string]ConnectRefused{}
-	}
-	a.refusals[e.User] = e
 }
 
 // Connected folds a connection, which replaces an earlier one. Stripe was asked

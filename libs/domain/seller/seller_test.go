@@ -31,8 +31,6 @@ func folded(t *testing.T, events ...any) *seller.Aggregate {
 			name = event.NameConnected
 		case seller.Deauthorized:
 			name = event.NameDeauthorized
-		case seller.ConnectRefused:
-			name = event.NameConnectRefused
 		case seller.AccountUpdated:
 			name, account = event.NameAccountUpdated, d.Account
 		case seller.AccountDeauthorized:
@@ -190,24 +188,6 @@ func TestAnAuthorizationIsUsedOnce(t *testing.T) { // R7, R10
 	}
 	if _, err := folded(t, seller.SeatSet{User: "ann", Paid: true}).Authorize(used, quote.DefaultPolicy()); code(err) != "R7 no_paid_seat" {
 		t.Errorf("without a seat: %v", err)
-	}
-}
-
-func TestARefusalIsOneEntryAMinute(t *testing.T) { // R7
-	first := seller.ConnectRefused{User: "ann", Reasons: []quote.Reason{{Code: "no_paid_seat"}}, At: noon}
-	next := first
-	next.At = noon.Add(59 * time.Second)
-	if _, fresh := folded(t, first).Refused(next); fresh {
-		t.Error("a double click is two entries")
-	}
-	next.At = noon.Add(time.Minute)
-	if _, fresh := folded(t, first).Refused(next); !fresh {
-		t.Error("an attempt a minute later is no entry")
-	}
-	next = first
-	next.User = "bob"
-	if _, fresh := folded(t, first).Refused(next); !fresh {
-		t.Error("another user's attempt is no entry")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/natsstream/natstest"
@@ -52,6 +54,7 @@ const webhookSecret = "whsec_connect_0123456789abcdef"
 // world is the product, and Stripe.
 type world struct {
 	t      *testing.T
+	nats   *natstest.Server
 	log    *natsstream.Log
 	stripe string // the sandbox's address
 	quotes string // where quotes listens
@@ -61,7 +64,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	nats, store := natstest.Start(t), redistest.Start(t)
-	w := &world{t: t, log: nats.Log("test")}
+	w := &world{t: t, nats: nats, log: nats.Log("test")}
 	now := func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 	in, err := ingress.New(t.Context(), ingress.Config{
@@ -263,6 +266,21 @@ func (w *world) events(seller string) []string {
 		names = append(names, strings.Split(r.Subject, ".")[1])
 	}
 	return names
+}
+
+// journal is what stands in the journal, oldest first: action, who, target, codes.
+func (w *world) journal() []string {
+	w.t.Helper()
+	records, err := journal.New(w.log, time.Now).List(w.t.Context(), journal.Filter{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var lines []string
+	for _, r := range slices.Backward(records) {
+		detail, _ := r.Detail.(map[string]any)
+		lines = append(lines, fmt.Sprint(r.Action, " ", r.Who, " ", r.Target, " ", detail["codes"]))
+	}
+	return lines
 }
 
 // browser is a person at the screen.
