@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -30,10 +29,7 @@ const (
 	overlap = 15 * time.Minute
 	// repairBatch is how many messages a repair folds together.
 	repairBatch = 1000
-	// clusterMarkers is how many markers are spread over a cluster's slots, so that every master holds some: with 16
-	// masters, one stays without any in 2 of 100 clusters.
-	clusterMarkers = 64
-	identityKey    = "redis.identity"
+	identityKey = "redis.identity"
 )
 
 // keyValue is the part of a bucket that the worker uses.
@@ -161,8 +157,8 @@ func (w *worker) survey(ctx context.Context) (identity map[string]string, whole 
 		return nil, false, err
 	}
 	pipe, keys := w.redis.Pipeline(), w.active.Keys()
-	found := make([]*redis.IntCmd, 0, clusterMarkers)
-	for _, shard := range w.shards() {
+	var found []*redis.IntCmd
+	for _, shard := range redisquote.Shards(w.redis) {
 		found = append(found, pipe.Exists(ctx, keys.Marker(shard)))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
@@ -174,17 +170,6 @@ func (w *worker) survey(ctx context.Context) (identity map[string]string, whole 
 		}
 	}
 	return identity, true, nil
-}
-
-func (w *worker) shards() []string {
-	if _, cluster := w.redis.(*redis.ClusterClient); !cluster {
-		return []string{"0"}
-	}
-	shards := make([]string, clusterMarkers)
-	for i := range shards {
-		shards[i] = strconv.Itoa(i)
-	}
-	return shards
 }
 
 // field reads one line of INFO; servers that do not tell (miniredis) yield an empty value.
@@ -223,7 +208,7 @@ func (w *worker) repair(ctx context.Context, fromStart bool) error {
 
 func (w *worker) beginRepair(ctx context.Context, keys redisquote.Keys, nonce string) error {
 	pipe := w.redis.Pipeline()
-	for _, shard := range w.shards() {
+	for _, shard := range redisquote.Shards(w.redis) {
 		pipe.Set(ctx, keys.Marker(shard)+":repair", nonce, 0)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
@@ -233,7 +218,7 @@ func (w *worker) beginRepair(ctx context.Context, keys redisquote.Keys, nonce st
 }
 
 func (w *worker) endRepair(ctx context.Context, keys redisquote.Keys, nonce string) error {
-	for _, shard := range w.shards() {
+	for _, shard := range redisquote.Shards(w.redis) {
 		have, err := w.redis.Get(ctx, keys.Marker(shard)+":repair").Result()
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return fmt.Errorf("end repair: %w", err)
@@ -243,7 +228,7 @@ func (w *worker) endRepair(ctx context.Context, keys redisquote.Keys, nonce stri
 		}
 	}
 	pipe := w.redis.Pipeline()
-	for _, shard := range w.shards() {
+	for _, shard := range redisquote.Shards(w.redis) {
 		pipe.Rename(ctx, keys.Marker(shard)+":repair", keys.Marker(shard))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,6 +78,7 @@ func (s *Service) lead(w http.ResponseWriter, c *call, target string) error {
 	if c.wantsPage() && origin != own && !slices.Contains(s.cfg.CheckoutOrigins, origin) {
 		s.log.Warn("checkout pages are at an origin that CHECKOUT_ORIGINS does not name", zap.String("origin", origin))
 		page := messagePage{view: s.view(c), Forward: target}
+		page.english = "/q/" + url.PathEscape(c.PathValue("token")) + "?lang=" + langEnglish
 		page.Heading = page.T("Your payment page is ready")
 		page.Title = page.Heading
 		return s.render(w, c, http.StatusOK, "message.html", page)

@@ -143,6 +143,26 @@ func TestAnAddressThatLeadsNowhereIsNotFound(t *testing.T) {
 	}
 }
 
+// The log still has what an empty Redis has not, so that no customer is told that
+// his quote does not exist.
+func TestNoPageIsMissingWhileRedisIsFoldedAgain(t *testing.T) {
+	f := start(t)
+	id, token := f.offered(t, nil)
+	f.redis.Stop()
+	f.redis.Start() // and holds nothing
+	for _, path := range []string{"", "/events"} {
+		eventually(t, "redis again", func() bool { return f.call(t, "GET", "/readyz", "").status == http.StatusOK })
+		f.call(t, "GET", "/q/"+token+path, "", "Authorization", "").problem(t, http.StatusServiceUnavailable, "unavailable")
+	}
+	f.project(t, id)
+	f.get(t, token).want(t, http.StatusOK)
+	f.get(t, strings.Repeat("a", 26)).want(t, http.StatusServiceUnavailable)
+	if err := f.redis.Client().Set(t.Context(), keys.Marker("0"), "1", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	f.get(t, strings.Repeat("a", 26)).want(t, http.StatusNotFound)
+}
+
 // R44
 func TestTheExpiredPageSaysSo(t *testing.T) {
 	f := start(t)

@@ -46,6 +46,8 @@ type view struct {
 	Lang  string
 	// Languages lead to the same page in each language; none where it has no address.
 	Languages []languageLink
+	// english leads to the English version of a page that has no address.
+	english string
 }
 
 type languageLink struct {
@@ -77,7 +79,10 @@ func (v view) English() string {
 			return l.Href
 		}
 	}
-	return ""
+	if v.Lang == langEnglish {
+		return ""
+	}
+	return v.english
 }
 
 // Translated reports whether the page is not in the canonical language (R1).

@@ -69,6 +69,9 @@ type fixture struct {
 func start(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{nats: natstest.Start(t), redis: redistest.Start(t), clock: &clock{now: noon}, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+	if err := f.redis.Client().Set(t.Context(), keys.Marker("0"), "1", 0).Err(); err != nil { // payments has been here
+		t.Fatal(err)
+	}
 	list, err := quotes.ParseTokens(allTokens)
 	if err != nil {
 		t.Fatal(err)

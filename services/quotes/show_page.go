@@ -79,7 +79,7 @@ func (s *Service) resolve(ctx context.Context, token string) (id string, revisio
 	}
 	id, revision, err = s.reader.Token(ctx, token)
 	if errors.Is(err, redisquote.ErrNotFound) {
-		return "", 0, "", errNoPage
+		return "", 0, "", s.noPage(ctx)
 	}
 	if err != nil {
 		return "", 0, "", unavailable(err)
@@ -89,6 +89,19 @@ func (s *Service) resolve(ctx context.Context, token string) (id string, revisio
 		return "", 0, "", unavailable(err)
 	}
 	return id, revision, q.Revisions[revision].Seller, nil
+}
+
+// noPage is errNoPage where Redis holds everything; after a loss, until payments
+// has folded the log again, nobody can say that an address leads nowhere.
+func (s *Service) noPage(ctx context.Context) error {
+	complete, err := s.reader.Complete(ctx)
+	if err == nil && !complete {
+		err = errors.New("redis holds no complete projection")
+	}
+	if err != nil {
+		return unavailable(err)
+	}
+	return errNoPage
 }
 
 // The situations of a page, as its reader sees them.
@@ -187,7 +200,8 @@ type quotePage struct {
 	// apply to where lines recur.
 	Discount, DiscountNote string
 	TaxName, Tax, TaxNote  string
-	Due                    string
+	// DueLabel calls the amount due as long as nobody has paid it.
+	DueLabel, Due string
 	// Then is what every later period charges, in words; empty where no line
 	// recurs.
 	Then    string
@@ -241,6 +255,10 @@ func (s *Service) quotePage(c *call, r event.Published, at situation) (quotePage
 	}
 	if end := r.ExpiresAt; !end.IsZero() && (at.name == atPayable || at.name == atOff || at.name == atBlocked) {
 		p.Expires = p.Moment(end.In(zone))
+	}
+	p.DueLabel = p.T("Total due today")
+	if at.name == atPaid || at.name == atRefunded || at.name == atChargedBack || at.name == atExpired {
+		p.DueLabel = p.T("Total")
 	}
 	p.describe(at, r.ExpiresAt, zone)
 	p.Title = p.Status + " · " + d.Title

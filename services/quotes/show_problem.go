@@ -54,6 +54,7 @@ func (s *Service) showProblem(w http.ResponseWriter, c *call, p *problem) error 
 	}
 	if token := c.PathValue("token"); token != "" && p.Status != http.StatusNotFound && p.Status != http.StatusGone {
 		page.Back = "/q/" + url.PathEscape(token)
+		page.english = page.Back + "?lang=" + langEnglish
 	}
 	page.Title = page.Heading
 	p.headers(w)

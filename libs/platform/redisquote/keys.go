@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/redis/go-redis/v9"
+
 	"quittance.internal/libs/domain/event"
 )
 
@@ -108,9 +110,24 @@ func (k Keys) IndexParked() string { return k.prefix + "idx:parked" }
 // members are "<account>|<quote>".
 func (k Keys) IndexUnknown() string { return k.prefix + "idx:unknown" }
 
-// Marker is the key whose absence means that this server holds no complete projection. Shard tells the masters of a
-// cluster apart; a single server has shard "0".
+// Marker is the key whose absence means that this server holds no complete projection. Shard is one of Shards.
 func (k Keys) Marker(shard string) string { return k.prefix + "sys:marker:{" + shard + "}" }
+
+// clusterMarkers is how many markers are spread over a cluster's slots, so that every master holds some: with 16
+// masters, one stays without any in 2 of 100 clusters.
+const clusterMarkers = 64
+
+// Shards tells the masters of a cluster apart; a single server has shard "0".
+func Shards(client redis.UniversalClient) []string {
+	if _, cluster := client.(*redis.ClusterClient); !cluster {
+		return []string{"0"}
+	}
+	shards := make([]string, clusterMarkers)
+	for i := range shards {
+		shards[i] = strconv.Itoa(i)
+	}
+	return shards
+}
 
 // ParkedMember names one parked change in IndexParked.
 func ParkedMember(account, object string, sequence uint64) string {

@@ -136,6 +136,24 @@ type Reader struct {
 // NewReader returns a Reader of what source says: Keys for one generation, *Active for the one in use.
 func NewReader(client redis.UniversalClient, source Source) *Reader { return &Reader{client, source} }
 
+// Complete reports whether this Redis holds the whole projection: not so after a loss, until payments has folded the log
+// again. It makes of "not found" an answer.
+func (r *Reader) Complete(ctx context.Context) (bool, error) {
+	pipe := r.client.Pipeline()
+	keys := r.source.Keys()
+	for _, shard := range Shards(r.client) {
+		pipe.Get(ctx, keys.Marker(shard))
+	}
+	_, err := pipe.Exec(ctx)
+	if errors.Is(err, redis.Nil) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for markers: %w", err)
+	}
+	return true, nil
+}
+
 // ErrNotFound means that Redis holds nothing under that name. The log may hold it all the same.
 var ErrNotFound = errors.New("not in redis")
 
