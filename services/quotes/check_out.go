@@ -148,17 +148,19 @@ func (s *Service) resume(c *call, a *quote.Aggregate, r event.Published, last qu
 			return "", err
 		}
 	}
+	if session.Status == stripegate.SessionOpen && session.ExpiresAt.Sub(s.cfg.Now()) < sessionRest {
+		if session, err = s.stripe.ExpireSession(c.Context(), r.Account, session.ID); err != nil {
+			return "", err
+		}
+	}
 	switch {
+	case session.Status == stripegate.SessionOpen:
+		return session.URL, nil
 	case session.Status == stripegate.SessionComplete && !a.Failed(session.ID):
 		// Paid, or a bank debit under way; its events will say so on the page.
 		return s.pageURL(r.URLToken) + "?session_id=" + session.ID, nil
-	case session.Status != stripegate.SessionOpen:
-		return "", nil
-	case session.ExpiresAt.Sub(s.cfg.Now()) >= sessionRest:
-		return session.URL, nil
 	}
-	_, err = s.stripe.ExpireSession(c.Context(), r.Account, session.ID)
-	return "", err
+	return "", nil
 }
 
 // sessionOf is the session of an attempt. Where the log does not say which one
@@ -173,7 +175,7 @@ func (s *Service) sessionOf(ctx context.Context, r event.Published, attempt quot
 		return session, err == nil, err
 	}
 	session, err := s.openSession(ctx, r, attempt.Request)
-	if refused, ok := errors.AsType[*stripegate.RefusedError](err); ok && !aboutAmount(refused) {
+	if refused, ok := errors.AsType[*stripegate.RefusedError](err); ok && !aboutAmount(refused) || errors.Is(err, stripegate.ErrKept) {
 		return stripegate.Session{}, false, nil
 	}
 	return session, err == nil, err
@@ -192,14 +194,14 @@ func (s *Service) openSession(ctx context.Context, r event.Published, request ev
 	}
 	metadata := map[string]string{"quote_id": r.QuoteID, "quote_revision": strconv.Itoa(r.Revision), "seller": r.Seller}
 	name := fmt.Sprintf("%s:%d:%d", r.QuoteID, r.Revision, request.Attempt)
-	coupon, err := s.coupon(ctx, r, total, "coupon:"+name, metadata)
+	coupon, err := s.coupon(ctx, r, total, metadata)
 	if err != nil {
 		return stripegate.Session{}, err
 	}
 	session, err := s.stripe.OpenCheckout(ctx, stripegate.Checkout{
 		Key: "checkout:" + name, Account: r.Account, Currency: r.Currency, Lines: lines, Coupon: coupon,
 		Customer: request.Customer, Email: r.Document.Contact.Email, Metadata: metadata, Reference: r.QuoteID,
-		ExpiresAt:  request.ExpiresAt,
+		ExpiresAt: request.ExpiresAt, RequestedAt: request.RequestedAt,
 		SuccessURL: s.pageURL(r.URLToken) + "?session_id={CHECKOUT_SESSION_ID}", CancelURL: s.pageURL(r.URLToken),
 	})
 	if err != nil {
@@ -216,7 +218,7 @@ func (s *Service) openSession(ctx context.Context, r event.Published, request ev
 
 // coupon makes the quote's discount a coupon of that amount (R24, R25); no
 // discount, no coupon. There is one for a revision, by its id.
-func (s *Service) coupon(ctx context.Context, r event.Published, total quote.Total, key string, metadata map[string]string) (string, error) {
+func (s *Service) coupon(ctx context.Context, r event.Published, total quote.Total, metadata map[string]string) (string, error) {
 	if total.Discount == 0 {
 		return "", nil
 	}
@@ -226,7 +228,7 @@ func (s *Service) coupon(ctx context.Context, r event.Published, total quote.Tot
 	}
 	id := "quittance_" + r.QuoteID + "_" + strconv.Itoa(r.Revision)
 	return id, s.stripe.EnsureCoupon(ctx, stripegate.Coupon{
-		Account: r.Account, Key: key, ID: id, Name: "Quote discount", Amount: total.Discount, Currency: r.Currency,
+		Account: r.Account, ID: id, Name: "Quote discount", Amount: total.Discount, Currency: r.Currency,
 		Forever: r.Document.Discount.Duration == quote.DurationForever, Metadata: managed,
 	})
 }

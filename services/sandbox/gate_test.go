@@ -37,7 +37,7 @@ func oneOfEach(t *testing.T, fault string) {
 			w.admin(t, http.MethodPost, "/sandbox/faults", fault)
 		}
 	}
-	coupon := stripegate.Coupon{Account: seller, Key: "coupon:1", ID: "q_1042-1", Name: "Discount", Amount: 3000, Currency: "pln", Metadata: metadata}
+	coupon := stripegate.Coupon{Account: seller, ID: "q_1042-1", Name: "Discount", Amount: 3000, Currency: "pln", Metadata: metadata}
 	order := stripegate.Checkout{
 		Key: "checkout:q_1042:1:1", Account: seller, Currency: "pln", Coupon: coupon.ID, Email: "anna@customer.example", Metadata: metadata,
 		Lines:     []quote.CheckoutLine{{Name: "Roof", Quantity: 1, UnitAmount: 126000}},

@@ -2,6 +2,8 @@ package stripegate
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"time"
 
@@ -24,9 +26,10 @@ type Checkout struct {
 	// Metadata goes to the session and to the payment or subscription it makes.
 	Metadata  map[string]string
 	Reference string // client_reference_id
-	// ExpiresAt is between 30 minutes and 24 hours from now.
-	ExpiresAt             time.Time
-	SuccessURL, CancelURL string
+	// ExpiresAt is between 30 minutes and 24 hours from now. RequestedAt is when it
+	// was asked for first.
+	ExpiresAt, RequestedAt time.Time
+	SuccessURL, CancelURL  string
 }
 
 // States of a session.
@@ -62,7 +65,8 @@ func session(s *stripe.CheckoutSession) Session {
 
 // OpenCheckout asks for a session: in subscription mode where a line recurs,
 // else for one payment. There is no trial and no other billing anchor (R42-R43).
-// It returns ErrUnavailable or a *RefusedError.
+// It returns ErrUnavailable, ErrKept when Stripe has no such session and will not
+// make it under this key, or a *RefusedError.
 func (c *Client) OpenCheckout(ctx context.Context, o Checkout) (Session, error) {
 	p := &stripe.CheckoutSessionParams{
 		Params: params(ctx, o.Account, o.Key), Mode: stripe.String(string(stripe.CheckoutSessionModePayment)), LineItems: lineItems(o),
@@ -88,10 +92,32 @@ func (c *Client) OpenCheckout(ctx context.Context, o Checkout) (Session, error) 
 		p.PaymentIntentData = &stripe.CheckoutSessionPaymentIntentDataParams{Metadata: maps.Clone(o.Metadata)}
 	}
 	s, err := c.api.CheckoutSessions.New(p)
+	if err = classifyKeyed("open checkout session", err); errors.Is(err, ErrKept) {
+		return c.findOpened(ctx, o, err)
+	}
 	if err != nil {
-		return Session{}, classify("open checkout session", err)
+		return Session{}, err
 	}
 	return session(s), nil
+}
+
+// findOpened looks for the session that o has made although Stripe answered with
+// an error; it returns that error when there is none. A minute is for clocks that
+// differ.
+func (c *Client) findOpened(ctx context.Context, o Checkout, kept error) (Session, error) {
+	p := &stripe.CheckoutSessionListParams{CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: o.RequestedAt.Add(-time.Minute).Unix()}}
+	p.Context, p.Limit, p.StripeAccount = ctx, stripe.Int64(sessionPage), params(ctx, o.Account, "").StripeAccount
+	list := c.api.CheckoutSessions.List(p)
+	for list.Next() {
+		s := list.CheckoutSession()
+		if s.ClientReferenceID == o.Reference && s.ExpiresAt == o.ExpiresAt.Unix() && maps.Equal(s.Metadata, o.Metadata) {
+			return session(s), nil
+		}
+	}
+	if err := list.Err(); err != nil {
+		return Session{}, fmt.Errorf("list checkout sessions: %w: %w", ErrUnavailable, err)
+	}
+	return Session{}, kept
 }
 
 func lineItems(o Checkout) []*stripe.CheckoutSessionLineItemParams {
@@ -137,7 +163,7 @@ func (c *Client) ExpireSession(ctx context.Context, account, id string) (Session
 
 // Coupon is the discount of a quote's revision: an amount off.
 type Coupon struct {
-	Account, Key string
+	Account string
 	// ID is chosen by us, so that there is one however often it is asked for.
 	ID       string
 	Name     string
@@ -147,15 +173,15 @@ type Coupon struct {
 	Metadata map[string]string
 }
 
-// EnsureCoupon creates the coupon, or finds that its id is there. We never
-// change or delete one.
+// EnsureCoupon creates the coupon, or finds that its id is there; the id is what
+// makes it one, without a key of ours. We never change or delete one.
 func (c *Client) EnsureCoupon(ctx context.Context, o Coupon) error {
 	duration := stripe.CouponDurationOnce
 	if o.Forever {
 		duration = stripe.CouponDurationForever
 	}
 	_, err := c.api.Coupons.New(&stripe.CouponParams{
-		Params: params(ctx, o.Account, o.Key), ID: stripe.String(o.ID), Name: stripe.String(o.Name), AmountOff: stripe.Int64(o.Amount),
+		Params: params(ctx, o.Account, ""), ID: stripe.String(o.ID), Name: stripe.String(o.Name), AmountOff: stripe.Int64(o.Amount),
 		Currency: stripe.String(o.Currency), Duration: stripe.String(string(duration)), Metadata: maps.Clone(o.Metadata),
 	})
 	if err = classify("create coupon "+o.ID, err); Refused(err, stripe.ErrorCodeResourceAlreadyExists) {

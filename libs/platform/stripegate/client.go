@@ -129,6 +129,11 @@ func params(ctx context.Context, account, key string) stripe.Params {
 // known; the same call with the same key may be repeated.
 var ErrUnavailable = errors.New("stripe unavailable")
 
+// ErrKept is an ErrUnavailable that repeating does not help: Stripe keeps its
+// answer 500 under the call's key for a day. Whether the call had its effect has
+// to be looked up.
+var ErrKept = fmt.Errorf("%w: it keeps this answer for the call's key", ErrUnavailable)
+
 // RefusedError is Stripe's refusal of a call, which repeating does not change.
 type RefusedError struct {
 	Status          int
@@ -152,6 +157,22 @@ func Refused(err error, code stripe.ErrorCode) bool {
 
 // Missing reports whether err is Stripe's word that the object asked for does not exist.
 func Missing(err error) bool { return Refused(err, stripe.ErrorCodeResourceMissing) }
+
+// classifyKeyed is classify for a call under a key of ours, which is all that
+// Stripe's answer 500 is kept for: stripe-go takes another key each time where we
+// give none.
+func classifyKeyed(act string, err error) error {
+	if e, ok := errors.AsType[*stripe.Error](err); ok && e.HTTPStatusCode == http.StatusInternalServerError {
+		return fmt.Errorf("%s: %w: %w", act, ErrKept, err)
+	}
+	return classify(act, err)
+}
+
+// replayed reports whether Stripe's answer was one that it had kept.
+func replayed(err error) bool {
+	e, ok := errors.AsType[*stripe.Error](err)
+	return ok && e.LastResponse != nil && e.LastResponse.Header.Get("Idempotent-Replayed") == "true"
+}
 
 // classify sorts an error of stripe-go: a refusal, or trouble that may pass.
 func classify(act string, err error) error {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"maps"
+	"strconv"
 	"strings"
 
 	"github.com/stripe/stripe-go/v76"
@@ -55,16 +57,34 @@ type Customer struct {
 // address: keys are no place for personal data.
 func (c *Client) CreateCustomer(ctx context.Context, o Customer) (string, error) {
 	sum := sha256.Sum256([]byte(strings.ToLower(o.Email)))
-	p := &stripe.CustomerParams{
-		Params: params(ctx, o.Account, "customer:"+o.Account+":"+hex.EncodeToString(sum[:])),
-		Email:  stripe.String(o.Email), Metadata: maps.Clone(o.Metadata),
+	key := "customer:" + o.Account + ":" + hex.EncodeToString(sum[:])
+	for n := 1; ; n++ {
+		id, err := c.newCustomer(ctx, o, key)
+		if !errors.Is(err, ErrKept) || n == customerKeys {
+			return id, err
+		}
+		// Stripe says nothing else under this key: its list knows whether there is one.
+		if id, findErr := c.FindCustomer(ctx, o.Account, o.Email); id != "" || findErr != nil {
+			return id, findErr
+		}
+		if !replayed(err) {
+			return "", err // it has just failed; who repeats it goes on to the next key
+		}
+		key = "customer:" + o.Account + ":" + hex.EncodeToString(sum[:]) + ":" + strconv.Itoa(n+1)
 	}
+}
+
+// customerKeys is how many keys an address may use up in a day of failures.
+const customerKeys = 50
+
+func (c *Client) newCustomer(ctx context.Context, o Customer, key string) (string, error) {
+	p := &stripe.CustomerParams{Params: params(ctx, o.Account, key), Email: stripe.String(o.Email), Metadata: maps.Clone(o.Metadata)}
 	if o.Name != "" {
 		p.Name = stripe.String(o.Name)
 	}
 	cus, err := c.api.Customers.New(p)
 	if err != nil {
-		return "", classify("create customer", err)
+		return "", classifyKeyed("create customer", err)
 	}
 	return cus.ID, nil
 }
@@ -79,6 +99,6 @@ func (c *Client) NameCustomer(ctx context.Context, account, id, name string) (bo
 	if cus.Name != "" {
 		return false, nil
 	}
-	_, err = c.api.Customers.Update(id, &stripe.CustomerParams{Params: params(ctx, account, "customer-name:"+id), Name: stripe.String(name)})
+	_, err = c.api.Customers.Update(id, &stripe.CustomerParams{Params: params(ctx, account, ""), Name: stripe.String(name)})
 	return err == nil, classify("name customer "+id, err)
 }
