@@ -54,6 +54,11 @@ quotectl events tail --since 10m`,
 quotectl replay evt_1QaB --reason "ticket 4711"
 # by its place in the log
 quotectl replay STRIPE:88120 --reason "drill"`,
+	"rebuild": `# does Redis hold what the log says? exit code 3 and a list where not
+quotectl rebuild --verify
+quotectl rebuild --verify -o json | jq -r '.differences[].quote'
+# has every message of the log an outcome? exit code 3 and the sequences where not
+quotectl check conservation`,
 	"journal": `# what operators did, the newest first
 quotectl journal list --since 7d
 quotectl journal list --action 'dead_*' --who 'ada@*'

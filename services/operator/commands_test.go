@@ -20,8 +20,18 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // commands are all command lines that have a help text of their own.
 var commands = []string{
-	"", "quotes", "quotes list", "quotes get", "quotes card", "sellers", "sellers show", "sellers history", "sellers set-plan", "sellers set-seat", "policy", "policy show", "policy diff", "policy check", "simulate", "simulate list", "simulate paid", "simulate bank-debit",
-	"explain", "events", "events list", "events get", "events tail", "replay", "stripe", "stripe events", "journal", "journal list", "journal verify", "declare", "cheat", "version",
+	"", "quotes", "quotes list", "quotes get", "quotes card",
+	"sellers", "sellers show", "sellers history", "sellers set-plan", "sellers set-seat",
+	"policy", "policy show", "policy diff", "policy check",
+	"simulate", "simulate list", "simulate paid", "simulate bank-debit",
+	"explain",
+	"events", "events list", "events get", "events tail",
+	"replay",
+	"rebuild",
+	"check", "check conservation",
+	"stripe", "stripe events",
+	"journal", "journal list", "journal verify",
+	"declare", "cheat", "version",
 }
 
 func TestHelpIsAsAgreed(t *testing.T) {

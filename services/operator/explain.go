@@ -60,7 +60,9 @@ func (a *app) explain(ctx context.Context, id, account string) error {
 			return err
 		}
 		defer client.Close()
-		t.Reader = newReader(client)
+		if t.Reader, err = newReader(ctx, log, client); err != nil {
+			return err
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()

@@ -107,6 +107,8 @@ $DATA_DIR/client.env, ./data/client.env. The all-in-one runner writes such a fil
 		a.explainCommand(),
 		a.eventsCommand(),
 		a.replayCommand(),
+		a.rebuildCommand(),
+		a.checkCommand(),
 		a.stripeCommand(),
 		a.journalCommand(),
 		a.declareCommand(),

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"quittance.internal/libs/operations/selection"
@@ -54,7 +55,8 @@ func (a *app) selectionFlags(cmd *cobra.Command, limit string, without ...string
 type backend struct {
 	nc     *nats.Conn
 	log    *natsstream.Log
-	reader *redisquote.Reader
+	redis  redis.UniversalClient // nil where it is not configured
+	reader *redisquote.Reader    // nil then too
 	close  func()
 }
 
@@ -77,8 +79,12 @@ func (a *app) openBackend(ctx context.Context) (backend, error) {
 		nc.Close()
 		return backend{}, err
 	}
-	b.reader = newReader(client)
+	b.redis = client
 	b.close = func() { _ = client.Close(); nc.Close() }
+	if b.reader, err = newReader(ctx, log, client); err != nil {
+		b.close()
+		return backend{}, err
+	}
 	return b, nil
 }
 

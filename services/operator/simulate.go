@@ -147,7 +147,7 @@ type report struct {
 	APIVersion string  `json:"api_version"`
 	Session    string  `json:"session"`
 	Deliveries []*post `json:"deliveries"`
-	Checks     []check `json:"checks"`
+	Checks     []sight `json:"checks"`
 	OK         bool    `json:"ok"`
 	TookMS     int64   `json:"took_ms"`
 }

@@ -21,8 +21,8 @@ import (
 // pollEvery is how often the witness looks.
 const pollEvery = 100 * time.Millisecond
 
-// check is one thing that is compared.
-type check struct {
+// sight is one thing that is compared.
+type sight struct {
 	Name     string `json:"check"`
 	Expected string `json:"expected"`
 	Got      string `json:"got"`
@@ -65,7 +65,9 @@ func openWitness(ctx context.Context, c Config, quoteID string) (w *witness, err
 		if w.redis, err = openRedis(ctx, c); err != nil {
 			return nil, err
 		}
-		w.reader = newReader(w.redis)
+		if w.reader, err = newReader(ctx, w.log, w.redis); err != nil {
+			return nil, err
+		}
 	}
 	w.published, err = newestPublication(ctx, w.log, quoteID)
 	return w, err
@@ -134,7 +136,7 @@ func (w *witness) close() {
 
 // await looks until everything is as the burst demands and has been so for the settle time, or until ctx ends, or until a
 // difference is there to stay. It returns the last look.
-func (w *witness) await(ctx context.Context, settle time.Duration, b scenario.Burst) (checks []check, ok bool, err error) {
+func (w *witness) await(ctx context.Context, settle time.Duration, b scenario.Burst) (checks []sight, ok bool, err error) {
 	var since time.Time
 	for {
 		seen, err := w.look(ctx, b)
@@ -167,7 +169,7 @@ func (w *witness) await(ctx context.Context, settle time.Duration, b scenario.Bu
 	}
 }
 
-func verdict(checks []check) (good, final bool) {
+func verdict(checks []sight) (good, final bool) {
 	good = true
 	for _, c := range checks {
 		good = good && c.OK
@@ -177,7 +179,7 @@ func verdict(checks []check) (good, final bool) {
 }
 
 // look compares once.
-func (w *witness) look(ctx context.Context, b scenario.Burst) ([]check, error) {
+func (w *witness) look(ctx context.Context, b scenario.Burst) ([]sight, error) {
 	card, _, err := w.api.card(ctx, w.published.QuoteID)
 	if err != nil {
 		return nil, err
@@ -206,10 +208,10 @@ func shownAs(status, shown string) bool {
 	return shown == status || status == unpaid && shown == "published"
 }
 
-func cardChecks(card apiCard, b scenario.Burst) []check {
+func cardChecks(card apiCard, b scenario.Burst) []sight {
 	status := equal("status", b.Expect.Status, card.Status)
 	status.OK = shownAs(b.Expect.Status, card.Status)
-	checks := []check{
+	checks := []sight{
 		status,
 		equal("flags", flagsText(b.Expect.Flags), flagsText(card.Flags)),
 	}
@@ -219,7 +221,7 @@ func cardChecks(card apiCard, b scenario.Burst) []check {
 		checks = append(checks, c)
 	}
 	if !b.PaidFrom.IsZero() {
-		checks = append(checks, check{
+		checks = append(checks, sight{
 			Name: "paid at", Expected: stamp(b.PaidFrom) + " to " + stamp(b.PaidTo), Got: stamp(card.PaidAt),
 			OK: !card.PaidAt.Before(b.PaidFrom) && !card.PaidAt.After(b.PaidTo),
 		})
@@ -228,13 +230,13 @@ func cardChecks(card apiCard, b scenario.Burst) []check {
 }
 
 // logChecks counts what the log holds of the burst: its events, the decisions about them, and quote.paid.
-func (w *witness) logChecks(ctx context.Context, b scenario.Burst) ([]check, error) {
+func (w *witness) logChecks(ctx context.Context, b scenario.Burst) ([]sight, error) {
 	for _, e := range b.Events {
 		if err := w.follow(ctx, e); err != nil {
 			return nil, err
 		}
 	}
-	checks := []check{counted("events in the log", len(b.Events), len(w.sequences))}
+	checks := []sight{counted("events in the log", len(b.Events), len(w.sequences))}
 	if w.reader != nil {
 		checks = append(checks, counted("events decided", len(b.Events), len(w.outcomes)), counted("events refused or dead", 0, w.rejected()))
 	}
@@ -292,28 +294,28 @@ func (w *witness) rejected() int {
 }
 
 // paidCheck compares what a quote.paid says with the quote.
-func (w *witness) paidCheck(r natsstream.Record) check {
+func (w *witness) paidCheck(r natsstream.Record) sight {
 	want := money(w.published.Amount, w.published.Currency)
 	envelope, err := event.Decode(r.Data)
 	if err != nil {
-		return check{Name: "quote.paid amount", Expected: want, Got: err.Error(), final: true}
+		return sight{Name: "quote.paid amount", Expected: want, Got: err.Error(), final: true}
 	}
 	data, err := event.Data[event.Paid](envelope)
 	if err != nil {
-		return check{Name: "quote.paid amount", Expected: want, Got: err.Error(), final: true}
+		return sight{Name: "quote.paid amount", Expected: want, Got: err.Error(), final: true}
 	}
 	c := equal("quote.paid amount", want, money(data.Amount, data.Currency))
 	c.final = !c.OK
 	return c
 }
 
-func equal(name, want, got string) check {
-	return check{Name: name, Expected: want, Got: got, OK: want == got}
+func equal(name, want, got string) sight {
+	return sight{Name: name, Expected: want, Got: got, OK: want == got}
 }
 
 // counted compares numbers that only grow: too many is there to stay.
-func counted(name string, want, got int) check {
-	return check{Name: name, Expected: number(want), Got: number(got), OK: want == got, final: got > want}
+func counted(name string, want, got int) sight {
+	return sight{Name: name, Expected: number(want), Got: number(got), OK: want == got, final: got > want}
 }
 
 // stamp is a time in checks and JSON: UTC, whole seconds, as Stripe counts.
@@ -324,6 +326,11 @@ func stamp(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-func newReader(client redis.UniversalClient) *redisquote.Reader {
-	return redisquote.NewReader(client, redisquote.NewKeys(redisquote.Generation))
+// newReader reads the generation that is in use now.
+func newReader(ctx context.Context, log *natsstream.Log, client redis.UniversalClient) (*redisquote.Reader, error) {
+	g, err := log.Generation(ctx)
+	if err != nil {
+		return nil, advise("quotectl declare", "which generation of Redis is in use: %w", err)
+	}
+	return redisquote.NewReader(client, redisquote.NewKeys(g.Read)), nil
 }

@@ -1,12 +1,15 @@
 package payments
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.uber.org/zap"
 
+	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/platform/natsstream"
 )
 
@@ -50,4 +53,25 @@ func (w *worker) adopt(g natsstream.Generation) {
 		w.log.Info("writing another generation of redis", zap.String("generation", g.Write), zap.String("before", before))
 		w.active.Set(g.Write)
 	}
+}
+
+// rules are what every message is decided by.
+func (w *worker) rules() projection.Rules {
+	return projection.Rules{Mode: w.cfg.Mode, Policy: w.cfg.Policy}
+}
+
+// tellRules stores the rules where the operator's tools find them.
+func (w *worker) tellRules(ctx context.Context) error {
+	encoded, err := natsstream.EncodeRules(w.rules())
+	if err != nil {
+		return err
+	}
+	entry, err := w.system.Get(ctx, natsstream.RulesKey)
+	if err == nil && bytes.Equal(entry.Value(), encoded) {
+		return nil
+	}
+	if _, err := w.system.Put(ctx, natsstream.RulesKey, encoded); err != nil {
+		return fmt.Errorf("store rules: %w", err)
+	}
+	return nil
 }

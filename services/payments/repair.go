@@ -145,14 +145,7 @@ func (w *worker) survey(ctx context.Context) (identity map[string]string, whole 
 		identity[c.Options().Addr] = field(info, "run_id") + " " + field(info, "master_replid")
 		return nil
 	}
-	switch c := w.redis.(type) {
-	case *redis.ClusterClient:
-		err = c.ForEachMaster(ctx, ask)
-	case *redis.Client:
-		err = ask(ctx, c)
-	default:
-		err = fmt.Errorf("redis client of unknown kind %T", w.redis)
-	}
+	err = redisquote.EachMaster(ctx, w.redis, ask)
 	if err != nil {
 		return nil, false, err
 	}

@@ -16,7 +16,7 @@ import (
 
 // decode reads the Stripe events of the batch.
 func (b *batch) decode() {
-	rules := projection.Rules{Mode: b.w.cfg.Mode, Policy: b.w.cfg.Policy}
+	rules := b.w.rules()
 	for _, it := range b.items {
 		if it.record.Stream != event.StreamStripe {
 			continue

@@ -70,6 +70,9 @@ func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err er
 		return fmt.Errorf("which generation of Redis is in use (bucket %s; may this NATS user read it?): %w", event.BucketSystem, err)
 	}
 	s.worker.adopt(generation)
+	if err := s.worker.tellRules(ctx); err != nil {
+		return err
+	}
 	if err := s.worker.checkPolicy(ctx); err != nil {
 		return err
 	}

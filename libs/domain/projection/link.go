@@ -121,6 +121,7 @@ func (p *Projection) release(k Key, s *entry, sequence uint64) {
 	if w == nil {
 		return // trimmed
 	}
+	s.last.Stripe = max(s.last.Stripe, sequence)
 	changed := s.facts.Merge(w.event.Change.Facts)
 	s.touch(p.hash(w.event.Change.Type, w.event.Change.Object))
 	if w.outcome.Folded() {

@@ -70,7 +70,15 @@ type entry struct {
 	objects []string // linked so far, sorted
 	marks   map[string]Mark
 	touched map[uint64]struct{} // hashes of type and object of the messages that bore on it
+	last    Reach
 }
+
+// Reach is how far the log has reached something: the greatest sequence of each
+// stream.
+type Reach struct{ Quotes, Stripe uint64 }
+
+// Within reports whether r lies in o.
+func (r Reach) Within(o Reach) bool { return r.Quotes <= o.Quotes && r.Stripe <= o.Stripe }
 
 // New returns an empty projection.
 func New(cfg Config) *Projection {
@@ -100,10 +108,12 @@ func (p *Projection) FoldQuote(m Message, e QuoteEvent) Outcome {
 	case e.Drafted != nil:
 		o.Kind = Applied
 	case e.Mark != nil:
-		p.entry(Key{e.Mark.Account, e.Subject.Quote}).mark(*e.Mark)
+		s := p.entry(Key{e.Mark.Account, e.Subject.Quote})
+		s.mark(*e.Mark)
+		s.last.Quotes = max(s.last.Quotes, m.Sequence)
 		o.Kind = Applied
 	default:
-		p.foldRevision(e, &o)
+		p.foldRevision(e, &o, m.Sequence)
 	}
 	p.cfg.Decided(Place{false, m.Sequence}, o)
 	return o
@@ -118,7 +128,7 @@ func (s *entry) mark(m Mark) {
 
 // foldRevision makes facts of a publication, a recall or an expiry, for every
 // account that any revision of the quote names.
-func (p *Projection) foldRevision(e QuoteEvent, o *Outcome) {
+func (p *Projection) foldRevision(e QuoteEvent, o *Outcome, sequence uint64) {
 	q := p.quotes[e.Subject.Quote]
 	if q == nil {
 		q = &revisions{map[int]quote.Revision{}, map[int]bool{}, map[int]bool{}}
@@ -143,7 +153,9 @@ func (p *Projection) foldRevision(e QuoteEvent, o *Outcome) {
 		if o.Account == "" {
 			o.Account = account
 		}
-		if p.merge(k, p.entry(k), facts) {
+		s := p.entry(k)
+		s.last.Quotes = max(s.last.Quotes, sequence)
+		if p.merge(k, s, facts) {
 			o.Kind = Applied
 		}
 	}
@@ -192,6 +204,7 @@ func (p *Projection) apply(o *Outcome, keys []Key, e *StripeEvent, m Message) {
 		if i == 0 {
 			_, before = s.touched[touch]
 		}
+		s.last.Stripe = max(s.last.Stripe, m.Sequence)
 		changed = p.merge(k, s, e.Change.Facts) || changed
 		if len(e.Change.Facts.Renewals) == 0 { // of these there is no end
 			s.touch(touch)
@@ -250,7 +263,7 @@ func (p *Projection) Clone(decided func(Place, Outcome)) *Projection {
 		c.quotes[id] = &revisions{maps.Clone(q.published), maps.Clone(q.recalled), maps.Clone(q.expired)}
 	}
 	for k, s := range p.facts {
-		c.facts[k] = &entry{s.facts, s.objects, maps.Clone(s.marks), maps.Clone(s.touched)}
+		c.facts[k] = &entry{s.facts, s.objects, maps.Clone(s.marks), maps.Clone(s.touched), s.last}
 	}
 	for sequence, w := range p.parked {
 		copied := *w

@@ -38,6 +38,12 @@ func (p *Projection) Facts(k Key) quote.Facts {
 	return quote.Facts{}
 }
 
+// Known reports whether any fact of a quote is known.
+func (p *Projection) Known(k Key) bool {
+	s := p.facts[k]
+	return s != nil && s.known()
+}
+
 // State is what the facts mean.
 func (p *Projection) State(k Key) quote.State { return quote.Derive(k.Account, p.Facts(k)) }
 
@@ -51,6 +57,14 @@ func (p *Projection) Accounts(quoteID string) []string {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// Reach returns the last messages that bore on a quote.
+func (p *Projection) Reach(k Key) Reach {
+	if s := p.facts[k]; s != nil {
+		return s.last
+	}
+	return Reach{}
 }
 
 // Marks returns the emissions of a quote that the log holds, by "<event>.<n>".

@@ -126,3 +126,15 @@ func tlsConfig(ca string) (*tls.Config, error) {
 	}
 	return c, nil
 }
+
+// EachMaster calls f for every master of a cluster, several at a time, or for the one server.
+func EachMaster(ctx context.Context, client redis.UniversalClient, f func(context.Context, *redis.Client) error) error {
+	switch c := client.(type) {
+	case *redis.ClusterClient:
+		return c.ForEachMaster(ctx, f)
+	case *redis.Client:
+		return f(ctx, c)
+	default:
+		return fmt.Errorf("redis client of unknown kind %T", client)
+	}
+}
