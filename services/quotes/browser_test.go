@@ -173,6 +173,9 @@ func TestCheckOutIsAtTheTopAndTheBottomOrNowhere(t *testing.T) {
 			if !seenInPage.Match(page.body) || string(seenInPage.Find(page.body)) != string(seenInPage.Find(translated.body)) {
 				t.Error("the state depends on the language")
 			}
+			if !strings.Contains(string(page.body), `data-seen="`+f.seen(t, token)+`"`) {
+				t.Error("the state depends on where the reader comes from, of which the stream knows nothing")
+			}
 		})
 	}
 }
@@ -270,7 +273,7 @@ func TestARefusedCheckOutIsAPageForABrowser(t *testing.T) { // R18, R19, R44
 	f.click(t, token).leadsTo(t, firstSession)
 
 	f.fact(t, id, event.NamePaymentProcessing, "cs_test_1", event.PaymentFact{Seller: "main", QuoteID: id, Revision: 1, Object: "cs_test_1"})
-	f.click(t, token).want(t, 409).has(t, "A payment of this quote is on its way.", back)
+	f.click(t, token).want(t, 409).has(t, "You need not pay again", "A payment of this quote is on its way.", back)
 	f.click(t, token, "Accept-Language", "pl").want(t, 409).has(t, "Płatność za tę ofertę jest w drodze.", "To tłumaczenie jest udogodnieniem", `href="/q/`+token+`?lang=en"`).lacks(t, `href="?lang`)
 	f.fact(t, id, event.NamePaid, "1", paid(id, 1, noon))
 	f.click(t, token).want(t, 409).has(t, "This quote is already paid.", back)

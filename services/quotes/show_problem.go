@@ -24,7 +24,7 @@ var problemTexts = map[string]struct{ heading, says text }{
 var reasonTexts = map[string]text{
 	quote.CodeNotPayable:   text("This quote is not paid online. Ask its sender how to pay."),
 	quote.CodePaid:         text("This quote is already paid."),
-	quote.CodeInFlight:     text("A payment of this quote is on its way. You need not pay again."),
+	quote.CodeInFlight:     text("A payment of this quote is on its way."),
 	quote.CodeExpired:      text("This quote has expired. Ask its sender for a new one."),
 	quote.CodeExpiresSoon:  text("This quote expires in less than half an hour, which is too soon for a payment. Ask its sender for a new one."),
 	quote.CodeDeauthorized: text("The sender cannot take payments at the moment."),
@@ -41,6 +41,9 @@ func (s *Service) showProblem(w http.ResponseWriter, c *call, p *problem) error 
 		page.Heading = page.T(known.heading)
 		page.Lines = []string{page.T(known.says)}
 	} else {
+		if len(p.Reasons) > 0 && (p.Reasons[0].Code == quote.CodePaid || p.Reasons[0].Code == quote.CodeInFlight) {
+			page.Heading = page.T("You need not pay again")
+		}
 		for _, reason := range p.Reasons {
 			line := reason.Detail
 			if key, ok := reasonTexts[reason.Code]; ok {
