@@ -33,9 +33,11 @@ test: servers ## run all tests with the race detector (TESTFLAGS=... adds flags)
 	go test -race -timeout 40m $(TESTFLAGS) work
 
 .PHONY: servers
-servers: $(STRIPE_NODE)/node_modules/.installed ## install what the tests run against: redis-server, node and Stripe's own SDK
+servers: $(STRIPE_NODE)/node_modules/.installed ## install what the tests run against: redis-server, chromium, node and Stripe's own SDK
 	@if ! command -v redis-server >/dev/null && ! command -v valkey-server >/dev/null; then \
 		$(MAKE) --no-print-directory debian PACKAGES=redis-server; fi
+	@if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then \
+		$(MAKE) --no-print-directory debian PACKAGES="chromium fonts-dejavu-core"; fi
 
 $(STRIPE_NODE)/node_modules/.installed: $(STRIPE_NODE)/package.json $(STRIPE_NODE)/package-lock.json
 	@if ! command -v npm >/dev/null; then $(MAKE) --no-print-directory debian PACKAGES="nodejs npm"; fi
@@ -81,6 +83,8 @@ fences: ## servers meant for development must be in no service's binary
 	@for s in ingress payments notifier quotes operator; do \
 		bad=$$(go list -deps ./services/$$s/cmd/... | grep -E 'nats-server|miniredis|go-smtp|services/sandbox|chromedp' || true); \
 		if [ -n "$$bad" ]; then echo "services/$$s links $$bad" >&2; exit 1; fi; done
+	@if go list -deps ./services/allinone/cmd/allinone ./services/sandbox/cmd/sandbox | grep -q chromedp; then \
+		echo "the browser is for services/allinone/journey's tests alone" >&2; exit 1; fi
 	@deps=$$(go list -deps ./services/ingress/cmd/ingress | grep -E 'stripe-go|go-redis|go-mail|cobra' || true); \
 		if [ -n "$$deps" ]; then echo "ingress must stay thin, it links $$deps" >&2; exit 1; fi
 	@if grep -q '^require' libs/domain/go.mod; then echo "libs/domain must require nothing" >&2; exit 1; fi

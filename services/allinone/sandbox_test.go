@@ -61,6 +61,9 @@ func (s system) quotes() []string {
 func TestCustomerPaysTheSampleQuote(t *testing.T) {
 	s := start(t, settings(t, filepath.Join(t.TempDir(), "data"), nil))
 	page, quote := s.page(), s.quotes()[0]
+	if signIn := s.URL("QUOTES_ADDR") + "/signin"; !strings.Contains(s.out.String(), signIn) || get(t, signIn) != http.StatusOK {
+		t.Errorf("the tour does not lead the seller to %s:\n%s", signIn, s.out)
+	}
 	pay := press(t, page+"/checkout", nil)
 	if !strings.HasPrefix(pay, s.URL("SANDBOX_ADDR")+"/pay/cs_test_") {
 		t.Fatalf("Check out leads to %s, want the sandbox's pay page", pay)

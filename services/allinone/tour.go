@@ -83,6 +83,7 @@ func (t *tour) open(b *strings.Builder) {
 	for i, text := range steps {
 		fmt.Fprintf(b, "   %d. %s\n", i+1, text)
 	}
+	fmt.Fprintf(b, "   As its seller, sign in with the API token above:  %s/signin\n", t.s.cfg.publicURL())
 }
 
 // payStop is the same without a browser: what Check out answers, and the form of the sandbox's pay page.
