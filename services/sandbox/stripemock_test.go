@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -22,7 +23,11 @@ type twin struct {
 	mu       sync.Mutex
 	requests int
 	against  []string
+	asked    map[string]int // how often, by method and path without ids
 }
+
+// objectID is an id in a path.
+var objectID = regexp.MustCompile(`/(cs_|cus_|quittance_|acct_)[A-Za-z0-9_]+`)
 
 func (w *twin) RoundTrip(q *http.Request) (*http.Response, error) {
 	if strings.HasPrefix(q.URL.Path, "/v1/") {
@@ -45,6 +50,7 @@ func (w *twin) RoundTrip(q *http.Request) (*http.Response, error) {
 		_ = res.Body.Close()
 		w.mu.Lock()
 		w.requests++
+		w.asked[q.Method+" "+objectID.ReplaceAllString(q.URL.Path, "/{id}")]++
 		if res.StatusCode != http.StatusOK {
 			w.against = append(w.against, q.Method+" "+q.URL.Path+": "+string(said[:n]))
 		}
@@ -53,8 +59,9 @@ func (w *twin) RoundTrip(q *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(q)
 }
 
-// Every call that Quittance makes is spelt as Stripe's specification has it, and the sandbox takes the same.
-func TestStripesOwnMockAcceptsOurRequests(t *testing.T) {
+// mocked is a twin of a mock of its own.
+func mocked(t *testing.T) *twin {
+	t.Helper()
 	document, err := server.LoadSpec(embedded.OpenAPISpec, "")
 	if err != nil {
 		t.Fatal(err)
@@ -68,8 +75,13 @@ func TestStripesOwnMockAcceptsOurRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	mock := httptest.NewServer(http.HandlerFunc(stub.HandleRequest)) // loopback alone, no TLS
-	defer mock.Close()
-	both := &twin{mock: strings.TrimPrefix(mock.URL, "http://")}
+	t.Cleanup(mock.Close)
+	return &twin{mock: strings.TrimPrefix(mock.URL, "http://"), asked: map[string]int{}}
+}
+
+// Every call that Quittance makes is spelt as Stripe's specification has it, and the sandbox takes the same.
+func TestStripesOwnMockAcceptsOurRequests(t *testing.T) {
+	both := mocked(t)
 	w := start(t, sandbox.Config{TestKey: "sk_test_123456789"})
 	w.API = apiWith(w.url, "sk_test_123456789", &http.Client{Transport: both})
 	for name, call := range ourCalls(func(session string) *stripe.CheckoutSession {
