@@ -77,6 +77,28 @@ func TestDisputesEndAsTheyDoInStripe(t *testing.T) {
 	}
 }
 
+// A charge whose money a dispute has taken cannot be refunded, as its is_charge_refundable says; one of an inquiry, or won back, can.
+func TestAChargeThatIsChargedBackCannotBeRefunded(t *testing.T) {
+	for name, tt := range map[string]struct {
+		inquiry bool
+		actions string
+		refused bool
+	}{"open": {false, "", true}, "lost": {false, "lose", true}, "won": {false, "win", false}, "won late": {false, "lose win", false}, "inquiry": {true, "", false}} {
+		w := start(t, sandbox.Config{})
+		s := w.open(t, oneTime())
+		w.act(t, s.ID, "pay")
+		intent := w.session(t, s.ID).PaymentIntent.ID
+		id := fmt.Sprint(w.admin(t, http.MethodPost, "/sandbox/disputes", fmt.Sprintf(`{"payment_intent":%q,"inquiry":%v}`, intent, tt.inquiry))["id"])
+		for action := range strings.FieldsSeq(tt.actions) {
+			w.admin(t, http.MethodPost, "/sandbox/disputes/"+id, `{"action":"`+action+`"}`)
+		}
+		_, err := w.Refunds.New(&stripe.RefundParams{PaymentIntent: &intent, Amount: stripe.Int64(100)})
+		if (err != nil) != tt.refused || tt.refused && refusal(t, err).Code != "charge_disputed" {
+			t.Errorf("refund while the dispute is %s: %v", name, err)
+		}
+	}
+}
+
 // What R45 rests on: ended at the period's end, by hand, and no renewal after it.
 func TestASubscriptionEndsWithItsPeriodWhenAsked(t *testing.T) {
 	w := start(t, sandbox.Config{})

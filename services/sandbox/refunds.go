@@ -84,7 +84,7 @@ func createRefund(c *call) (any, error) {
 	switch {
 	case charge.bool("refunded"):
 		return nil, refuse("charge_already_refunded", "", "Charge %s has already been refunded.", charge.str("id"))
-	case charge.bool("_lost"):
+	case charge.bool("_charged_back"):
 		return nil, refuse("charge_disputed", "", "Charge %s has been charged back; cannot issue a refund.", charge.str("id"))
 	case amount < 1:
 		return nil, refuse("parameter_invalid_integer", "amount", "Invalid positive integer")
@@ -149,6 +149,7 @@ func (w *world) dispute(charge object, reason string, inquiry bool) object {
 }
 
 func (w *world) withdraw(o object) {
+	w.objects[o.str("charge")]["_charged_back"] = true
 	t := w.transaction(-o.int("amount"), disputeFee, "dispute", o.str("charge"))
 	w.change(o, "charge.dispute.funds_withdrawn", func() {
 		o["balance_transactions"] = append(o["balance_transactions"].([]any), t) //nolint:errcheck,forcetypeassert // made as a list, kept as one
@@ -156,6 +157,7 @@ func (w *world) withdraw(o object) {
 }
 
 func (w *world) reinstate(o object) {
+	w.objects[o.str("charge")]["_charged_back"] = false
 	t := w.transaction(o.int("amount"), -disputeFee, "dispute_reversal", o.str("charge"))
 	w.change(o, "charge.dispute.funds_reinstated", func() {
 		o["balance_transactions"] = append(o["balance_transactions"].([]any), t) //nolint:errcheck,forcetypeassert // made as a list, kept as one
@@ -203,7 +205,7 @@ func (w *world) closeDispute(o object, status string) {
 		w.reinstate(o)
 	}
 	if status == "lost" {
-		w.objects[o.str("charge")]["_lost"] = true
+		w.objects[o.str("charge")]["_charged_back"] = true
 	}
 	w.change(o, "charge.dispute.closed", func() { o["status"] = status })
 }
