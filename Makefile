@@ -90,8 +90,8 @@ fences: ## servers meant for development must be in no service's binary
 	@if grep -q '^require' libs/domain/go.mod; then echo "libs/domain must require nothing" >&2; exit 1; fi
 
 .PHONY: requirements
-requirements: servers ## run the tests of each requirement and print the table (LIST=1 lists them without running)
-	@go run ./services/allinone/requirements $(if $(LIST),-list)
+requirements: servers ## run the tests of each requirement and print the table (LIST=1 only lists them, ONLY=R1-R53 leaves the others out)
+	@go run ./services/allinone/requirements $(if $(LIST),-list) $(if $(ONLY),-only '$(ONLY)')
 
 .PHONY: check
 check: lint alone drift fences test ## everything that CI runs

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -19,15 +20,19 @@ import (
 func main() {
 	root := flag.String("root", ".", "the repository's root")
 	list := flag.Bool("list", false, "list the tests without running them")
+	only := flag.String("only", "", "only these, such as R44 or R1-R53,R76")
 	flag.Parse()
-	os.Exit(run(*root, *list, os.Stdout, os.Stderr))
+	os.Exit(run(*root, *list, *only, os.Stdout, os.Stderr))
 }
 
 // run is the command; it returns the exit code.
-func run(root string, list bool, out, errs io.Writer) int {
+func run(root string, list bool, only string, out, errs io.Writer) int {
 	all, err := readRequirements(root)
 	if err == nil {
 		err = findTests(root, all)
+	}
+	if err == nil && only != "" {
+		all, err = pick(all, only)
 	}
 	if err != nil {
 		fmt.Fprintln(errs, "requirements:", err)
@@ -40,6 +45,19 @@ func run(root string, list bool, out, errs io.Writer) int {
 		}
 	}
 	return report(all, out)
+}
+
+// pick leaves the requirements that only names, in a comment's notation.
+func pick(all []*requirement, only string) ([]*requirement, error) {
+	numbers := named("// " + strings.ReplaceAll(only, ",", ", "))
+	if len(numbers) == 0 {
+		return nil, fmt.Errorf("%q names no requirement; say R44 or R1-R53,R76", only)
+	}
+	picked := slices.DeleteFunc(all, func(r *requirement) bool { return !slices.Contains(numbers, r.number) })
+	if len(picked) == 0 {
+		return nil, fmt.Errorf("none of %s is in %s", only, listFile)
+	}
+	return picked, nil
 }
 
 // report prints the table and returns the exit code.

@@ -39,23 +39,27 @@ func TestTheTableTellsWhatHoldsARequirement(t *testing.T) {
 	for _, tt := range []struct {
 		name, list, tests string
 		listOnly          bool
+		only              string
 		code              int
 		want              string
 	}{
-		{"passes", two, passes, false, 0, "R1 QUO pass libs/a TestOne R2 PAY open 2 requirements: 1 pass, 1 open"},
-		{"fails", two, passes + fails, false, 1, "R1 QUO FAIL libs/a TestOne libs/a TestOneMore FAIL R2 PAY FAIL libs/a TestOneMore FAIL 2 requirements: 2 FAIL the reason"},
-		{"is skipped", two, "// R1\nfunc TestOne(t *testing.T) { t.Skip() }\n", false, 1, "R1 QUO SKIPPED libs/a TestOne SKIPPED R2 PAY open 2 requirements: 1 SKIPPED, 1 open"},
-		{"does not build", two, passes + "var _ int = \"x\"\n", false, 1, "R1 QUO FAIL libs/a TestOne FAIL R2 PAY open 2 requirements: 1 FAIL, 1 open"},
-		{"has no test", two, "// R1 is not at a test.\n\nfunc TestOne(t *testing.T) {}\n", true, 1, "R1 QUO NO TEST R2 PAY open 2 requirements: 1 NO TEST, 1 open"},
-		{"is listed", two, passes, true, 0, "R1 QUO listed libs/a TestOne R2 PAY open 2 requirements: 1 listed, 1 open"},
-		{"names what is not there", two, "// R3\nfunc TestOne(t *testing.T) {}\n", true, 2, "TestOne names R3, which is not in docs/requirements.md"},
-		{"is named by a helper", two, "// R1\nfunc helper(t *testing.T) {}\n", true, 2, "helper names a requirement and is no test"},
-		{"is out of order", "| R2 | QUO | | One. |\n| R2 | QUO | | Two. |\n", passes, true, 2, "docs/requirements.md:2: R2 is out of order"},
-		{"is misspelt", "| R1 | QUO | done | One. |\n", passes, true, 2, "docs/requirements.md:1 is not a row"},
+		{"passes", two, passes, false, "", 0, "R1 QUO pass libs/a TestOne R2 PAY open 2 requirements: 1 pass, 1 open"},
+		{"fails", two, passes + fails, false, "", 1, "R1 QUO FAIL libs/a TestOne libs/a TestOneMore FAIL R2 PAY FAIL libs/a TestOneMore FAIL 2 requirements: 2 FAIL the reason"},
+		{"is skipped", two, "// R1\nfunc TestOne(t *testing.T) { t.Skip() }\n", false, "", 1, "R1 QUO SKIPPED libs/a TestOne SKIPPED R2 PAY open 2 requirements: 1 SKIPPED, 1 open"},
+		{"does not build", two, passes + "var _ int = \"x\"\n", false, "", 1, "R1 QUO FAIL libs/a TestOne FAIL R2 PAY open 2 requirements: 1 FAIL, 1 open"},
+		{"has no test", two, "// R1 is not at a test.\n\nfunc TestOne(t *testing.T) {}\n", true, "", 1, "R1 QUO NO TEST R2 PAY open 2 requirements: 1 NO TEST, 1 open"},
+		{"is listed", two, passes, true, "", 0, "R1 QUO listed libs/a TestOne R2 PAY open 2 requirements: 1 listed, 1 open"},
+		{"names what is not there", two, "// R3\nfunc TestOne(t *testing.T) {}\n", true, "", 2, "TestOne names R3, which is not in docs/requirements.md"},
+		{"is named by a helper", two, "// R1\nfunc helper(t *testing.T) {}\n", true, "", 2, "helper names a requirement and is no test"},
+		{"is out of order", "| R2 | QUO | | One. |\n| R2 | QUO | | Two. |\n", passes, true, "", 2, "docs/requirements.md:2: R2 is out of order"},
+		{"is misspelt", "| R1 | QUO | done | One. |\n", passes, true, "", 2, "docs/requirements.md:1 is not a row"},
+		{"is asked for", two, passes + fails, false, "R1", 1, "R1 QUO FAIL libs/a TestOne libs/a TestOneMore FAIL 1 requirements: 1 FAIL"},
+		{"is asked for without a name", two, passes, true, "44", 2, "names no requirement"},
+		{"is asked for and not there", two, passes, true, "R44", 2, "none of R44 is in"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out, errs bytes.Buffer
-			code := run(repository(t, tt.list, tt.tests), tt.listOnly, &out, &errs)
+			code := run(repository(t, tt.list, tt.tests), tt.listOnly, tt.only, &out, &errs)
 			got := strings.TrimPrefix(strings.Join(strings.Fields(out.String()), " "), "ID OWNER RESULT TEST ")
 			said := strings.Fields(got + " " + errs.String())
 			for _, word := range strings.Fields(tt.want) {
