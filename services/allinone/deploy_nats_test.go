@@ -18,6 +18,7 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/operations/journal"
+	"quittance.internal/libs/platform/deadletter"
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/natsstream"
 )
@@ -277,7 +278,33 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 		must("quotes sets a message of "+durable+" aside", quo.SetAside(ctx, dead))
 	}
 
-	for _, user := range []string{"payments", "notifier"} { // operators ask, the service answers
+	for user, k := range map[string]deadletter.Key{
+		"payments": {Consumer: "payments", Stream: event.StreamStripe, Sequence: 1}, "notifier": {Consumer: "notifier", Stream: event.StreamQuotes, Sequence: 1},
+		"quotes": {Consumer: "customers", Stream: event.StreamQuotes, Sequence: 1},
+	} {
+		nc := d.connect(t, user)
+		handler := func(context.Context, natsstream.Record, int) (string, error) { return "done", nil }
+		serve, stop := context.WithCancel(ctx)
+		server := &deadletter.Server{
+			Service: user, Handlers: map[string]deadletter.Handler{k.Consumer: handler}, NATS: nc, Log: d.log(t, user), Logger: zaptest.NewLogger(t), Now: time.Now,
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- server.Serve(serve) }()
+		for deadline := time.Now().Add(20 * time.Second); ; {
+			a, err := deadletter.Ask(ctx, d.connect(t, "operator"), deadletter.Request{Verb: deadletter.VerbRetry, Key: k, Who: "x", Why: "y"})
+			if errors.Is(err, deadletter.ErrNobody) && time.Now().Before(deadline) {
+				continue // it has not subscribed yet
+			}
+			must(user+" tries a dead letter again", err)
+			if a.Error != "" || a.Letter.State != deadletter.Resolved {
+				t.Errorf("%s tries a dead letter again: %+v", user, a)
+			}
+			break
+		}
+		stop()
+		must(user+" serves", <-ended)
+	}
+	for _, user := range []string{"payments", "notifier", "quotes"} { // operators ask, the service answers
 		nc := d.connect(t, user)
 		_, err = nc.QueueSubscribe("op."+user+".ask", user, func(m *nats.Msg) { _ = m.Respond([]byte("answer")) })
 		must(user+" listens to operators", err)
@@ -339,6 +366,13 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"dead.customers.QUOTES.9.1", []string{"quotes"}},
 		{"$JS.API.CONSUMER.MSG.NEXT.QUOTES.customers", []string{"quotes", "operator"}},
 		{"dead.payments.STRIPE.9.1", []string{"payments"}},
+		{"deadstate.payments.STRIPE.9.1", []string{"payments"}},
+		{"deadstate.notifier.QUOTES.9.1", []string{"notifier"}},
+		{"deadstate.reminders.QUOTES.9.1", []string{"notifier"}},
+		{"deadstate.customers.QUOTES.9.1", []string{"quotes"}},
+		{"deadstate.planner.QUOTES.9.1", []string{"quotes"}},
+		{"deadstate.timers.TIMERS.9.1", []string{"quotes"}},
+		{"op.quotes.dead", []string{"operator"}},
 		{"dead.notifier.QUOTES.9.1", []string{"notifier"}},
 		{"$KV.MAIL.x", []string{"notifier", "operator"}},
 		{"$KV.SYSTEM.x", []string{"payments", "operator"}},
@@ -447,6 +481,7 @@ func TestNobodyMayListenToAnother(t *testing.T) {
 		"quote.paid.>":                {"operator"},
 		"op.payments.replay":          {"payments"},
 		"op.notifier.resend":          {"notifier"},
+		"op.quotes.dead":              {"quotes"},
 		"_INBOX_ingress.>":            {"ingress"},
 		"_INBOX_payments.>":           {"payments"},
 		"_INBOX_operator.>":           {"operator"},

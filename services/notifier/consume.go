@@ -153,6 +153,22 @@ func (c *consumer) bring(ctx context.Context, subject string, body []byte, seque
 	return told, e, err
 }
 
+// again carries out an operator's retry of a message that was set aside. A mail that has to wait for its next attempt is no
+// success: asking again later goes on with it.
+func (c *consumer) again(ctx context.Context, m natsstream.Record, _ int) (string, error) {
+	_, e, err := c.bring(ctx, m.Subject, m.Data, m.Sequence)
+	if errors.Is(err, errPanicked) {
+		return "", delivery.Permanent(errPanicked)
+	}
+	if delivery.IsPermanent(err) {
+		return "", delivery.Permanent(errors.New(maskAddresses(err.Error())))
+	}
+	if err != nil {
+		return "", errors.New(maskAddresses(err.Error()))
+	}
+	return string(e.State), nil
+}
+
 // dispose decides what becomes of the delivery.
 func (c *consumer) dispose(err error, attempt uint64) delivery.Disposition {
 	if wait, ok := errors.AsType[errLater](err); ok {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/deadletter"
 	"quittance.internal/libs/platform/httpserve"
 	"quittance.internal/libs/platform/natsstream"
 )
@@ -23,6 +24,7 @@ type Service struct {
 	paid     *consumer
 	expiring *consumer
 	resender *resender
+	dead     *deadletter.Server
 	http     *httpserve.Server
 }
 
@@ -75,6 +77,10 @@ func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err er
 		return err
 	}
 	s.resender = &resender{sender: mails, log: log}
+	s.dead = &deadletter.Server{
+		Service: "notifier", NATS: s.nc, Log: logs, Logger: log, Now: cfg.Now, Version: Version(),
+		Handlers: map[string]deadletter.Handler{natsstream.DurableNotifier: s.paid.again, natsstream.DurableReminders: s.expiring.again},
+	}
 	s.http, err = httpserve.Listen(ctx, httpserve.Config{Addr: cfg.Addr, Handler: httpserve.Admin(reg, s.Ready)})
 	if err != nil {
 		return err
@@ -104,6 +110,7 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { return s.paid.run(ctx) })
 	group.Go(func() error { return s.expiring.run(ctx) })
 	group.Go(func() error { return s.resender.serve(ctx, s.nc) })
+	group.Go(func() error { return s.dead.Serve(ctx) })
 	group.Go(func() error { s.pool.sweep(ctx); return nil })
 	if err := errors.Join(group.Wait(), s.close()); err != nil {
 		return fmt.Errorf("run notifier: %w", err)

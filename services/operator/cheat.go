@@ -50,6 +50,20 @@ quotectl events get STRIPE:88120 --headers
 quotectl events get evt_1QaB --raw > evt_1QaB.json
 # live, from ten minutes ago on
 quotectl events tail --since 10m`,
+	"dead": `# what could not be worked on, by cause; one letter with its history and message
+quotectl dead list
+quotectl dead show DEAD:12
+# plan first; --yes does it. A selection means all that fit, not what a list showed
+quotectl dead retry --cause c_1a2b3c4d --reason "fixed in 1.4.1"
+quotectl dead retry --cause c_1a2b3c4d --reason "fixed in 1.4.1" --yes
+# give up, and try again after all
+quotectl dead discard --cause c_1a2b3c4d --reason "plugin retired" --yes
+quotectl dead retry --cause c_1a2b3c4d --state discarded --reason "it was ours" --yes`,
+	"parked": `# what waits, for what, since when
+quotectl parked list --older-than 24h
+# fold one again now; end the wait of another
+quotectl parked release evt_1QaB --reason "ticket 4711"
+quotectl parked release evt_1QaC --give-up --reason "not ours"`,
 	"replay": `# fold a stored event again: harmless, since equal facts change nothing
 quotectl replay evt_1QaB --reason "ticket 4711"
 # by its place in the log

@@ -26,6 +26,8 @@ var commands = []string{
 	"simulate", "simulate list", "simulate paid", "simulate bank-debit",
 	"explain",
 	"events", "events list", "events get", "events tail",
+	"dead", "dead list", "dead show", "dead retry", "dead discard",
+	"parked", "parked list", "parked release",
 	"replay",
 	"rebuild",
 	"check", "check conservation",

@@ -41,6 +41,13 @@ func newShelf(t *testing.T) *shelf {
 	}
 }
 
+// natsMsg is a core message.
+type natsMsg = nats.Msg
+
+func redisZ(at time.Time, member string) redis.Z {
+	return redis.Z{Score: float64(at.UnixMilli()), Member: member}
+}
+
 func (s *shelf) run(args ...string) result { s.t.Helper(); return runWith(s.t, s.settings, args...) }
 
 // stored puts a Stripe event into the log and returns its sequence.

@@ -27,6 +27,7 @@ commands. What it prints as REF can be given to it again. It takes
   q_…                          a quote: its whole story
   evt_…, STRIPE:88120          a Stripe event: what became of it, and what followed from it
   QUOTES:4410, <…@…>           a quote's event, a mail's Message-ID: the quote's story
+  DEAD:12                      a dead letter: the story of its message
   cs_… pi_… ch_… in_… sub_…    an object of Stripe's: the story of the quote it belongs to;
                                --account says on which connected account it is
 

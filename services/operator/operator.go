@@ -106,6 +106,8 @@ $DATA_DIR/client.env, ./data/client.env. The all-in-one runner writes such a fil
 		a.simulateCommand(),
 		a.explainCommand(),
 		a.eventsCommand(),
+		a.deadCommand(),
+		a.parkedCommand(),
 		a.replayCommand(),
 		a.rebuildCommand(),
 		a.checkCommand(),

@@ -36,6 +36,7 @@ type rig struct {
 	now   func() time.Time
 	// policy is nil for the built-in one.
 	policy *quote.Policy
+	addr   string // of the worker's metrics
 }
 
 // newRig starts the servers; run starts a worker.
@@ -65,6 +66,7 @@ func (r *rig) run() (stop func()) {
 		cancel()
 		r.t.Fatal(err)
 	}
+	r.addr = s.Addr().String()
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	var once sync.Once

@@ -23,6 +23,8 @@ type item struct {
 	msg     jetstream.Msg // nil where the message comes from a repair or a replay
 	record  natsstream.Record
 	attempt uint64 // deliveries so far, from 1
+	round   int    // of the letter, should it be set aside; 0 means the first
+	again   bool   // an operator asked for it: its outcome replaces the one on record
 
 	change  stripeevent.Change // of a Stripe event
 	facts   quote.Facts        // what it adds to each target

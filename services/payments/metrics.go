@@ -12,6 +12,8 @@ type metrics struct {
 	stalls    prometheus.Counter
 	repairs   *prometheus.CounterVec
 	waiting   *prometheus.GaugeVec
+
+	parkedOldest, dead, deadOldest *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -44,7 +46,16 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "quittance_waiting", Help: "Changes that wait for a link (parked) and facts without a published revision (unknown_quote).",
 		}, []string{"kind"}),
+		parkedOldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "quittance_parked_oldest_seconds", Help: "Age of the oldest of what quittance_waiting counts, 0 where nothing waits.",
+		}, []string{"kind"}),
+		dead: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "quittance_dead_letters", Help: "Open dead letters, by the consumer that set them aside; every payments instance counts all.",
+		}, []string{"consumer"}),
+		deadOldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "quittance_dead_letters_oldest_seconds", Help: "Age of the oldest open dead letter of a consumer, 0 where there is none.",
+		}, []string{"consumer"}),
 	}
-	reg.MustRegister(m.messages, m.emissions, m.lag, m.batch, m.settled, m.conflicts, m.stalls, m.repairs, m.waiting)
+	reg.MustRegister(m.messages, m.emissions, m.lag, m.batch, m.settled, m.conflicts, m.stalls, m.repairs, m.waiting, m.parkedOldest, m.dead, m.deadOldest)
 	return m
 }

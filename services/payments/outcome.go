@@ -24,7 +24,8 @@ func (b *batch) setAside(ctx context.Context) error {
 			continue
 		}
 		if err := b.w.logs.SetAside(ctx, natsstream.DeadLetter{
-			Consumer: natsstream.DurablePayments, Record: it.record, Reason: it.out.Reason, Attempts: it.attempt, Handler: b.w.cfg.Version,
+			Consumer: natsstream.DurablePayments, Record: it.record, Reason: it.out.Reason, Attempts: it.attempt, Round: it.round,
+			Handler: b.w.cfg.Version,
 		}); err != nil {
 			return err
 		}
@@ -135,10 +136,16 @@ func touchValue(sequence uint64, eventID string) string {
 	return strconv.FormatUint(sequence, 10) + " " + eventID
 }
 
-// recordItem writes one message's outcome. The first one stands: what a redelivery finds out is not news.
+// recordItem writes one message's outcome. The first one stands: what a redelivery finds out is not news. Only an operator's
+// retry, of what was dead or parked, replaces it.
 func (b *batch) recordItem(ctx context.Context, pipe redis.Pipeliner, it *item) {
 	it.out.At, it.out.Handler = b.began.UTC(), b.w.cfg.Version
-	pipe.HSetNX(ctx, b.keys.Outcomes(it.record.Stream, it.record.Sequence), strconv.FormatUint(it.record.Sequence, 10), encodeOutcome(it.out))
+	key, field := b.keys.Outcomes(it.record.Stream, it.record.Sequence), strconv.FormatUint(it.record.Sequence, 10)
+	if it.again {
+		pipe.HSet(ctx, key, field, encodeOutcome(it.out))
+	} else {
+		pipe.HSetNX(ctx, key, field, encodeOutcome(it.out))
+	}
 	if it.record.Stream == event.StreamStripe {
 		for _, t := range it.targets {
 			b.touch(ctx, pipe, t, it.change.Type, it.change.Object, it.change.EventID, it.record.Sequence)

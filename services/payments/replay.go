@@ -72,11 +72,7 @@ func (w *worker) replayOne(ctx context.Context, request natsstream.ReplayRequest
 	w.gate.RLock()
 	defer w.gate.RUnlock()
 	it := &item{record: record, attempt: 1}
-	err = w.settle(ctx, []*item{it})
-	if errors.Is(err, errSwitched) {
-		err = w.settleAgain(ctx, []*item{it})
-	}
-	if err != nil {
+	if err := w.settleOne(ctx, it); err != nil {
 		return natsstream.ReplayAnswer{}, err
 	}
 	if it.err != nil {
@@ -91,4 +87,13 @@ func (w *worker) replayOne(ctx context.Context, request natsstream.ReplayRequest
 		Outcome: it.out.Outcome, Reason: it.out.Reason, Recorded: first.Outcome, EventID: it.out.EventID, Account: it.out.Account,
 		Quote: it.out.Quote, Before: it.out.Before, After: it.out.After, Changed: it.out.Outcome == projection.Applied && record.Stream == event.StreamStripe,
 	}, nil
+}
+
+// settleOne leads one message through all steps, also when a rebuild goes over to another generation meanwhile.
+func (w *worker) settleOne(ctx context.Context, it *item) error {
+	err := w.settle(ctx, []*item{it})
+	if errors.Is(err, errSwitched) {
+		err = w.settleAgain(ctx, []*item{it})
+	}
+	return err
 }

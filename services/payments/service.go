@@ -95,6 +95,8 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { return s.worker.consume(ctx, event.StreamQuotes) })
 	group.Go(func() error { return s.worker.consume(ctx, event.StreamStripe) })
 	group.Go(func() error { return s.worker.serveReplay(ctx, s.nc) })
+	group.Go(func() error { return s.worker.serveParked(ctx, s.nc) })
+	group.Go(func() error { return s.worker.deadServer(s.nc).Serve(ctx) })
 	group.Go(func() error { return s.worker.sweepForever(ctx) })
 	group.Go(func() error { s.worker.logs.FollowGeneration(ctx, followEvery, s.worker.adopt); return nil })
 	err := group.Wait()

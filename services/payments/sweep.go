@@ -12,6 +12,7 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/projection"
+	"quittance.internal/libs/platform/deadletter"
 	"quittance.internal/libs/platform/redisquote"
 )
 
@@ -21,11 +22,15 @@ const (
 )
 
 // sweepForever ends the wait of parked changes that nothing has linked for Config.ParkedFor: they are `ignored:
-// unlinked` from then on and leave Redis; the log keeps them. It also reports how many still wait.
+// unlinked` from then on and leave Redis; the log keeps them. It also measures what still waits, and the dead letters.
 func (w *worker) sweepForever(ctx context.Context) error {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
+	dead := deadletter.NewBook(w.logs)
 	for {
+		if err := w.measure(ctx, dead); err != nil && ctx.Err() == nil {
+			w.log.Warn("what waits was not counted", zap.Error(err))
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -53,7 +58,7 @@ func (w *worker) sweep(ctx context.Context) error {
 			}
 		}
 		if len(old) < sweepBatch {
-			return w.countWaiting(ctx, keys)
+			return nil
 		}
 	}
 }
@@ -108,16 +113,5 @@ func (w *worker) forgetOutcome(ctx context.Context, keys redisquote.Keys, accoun
 		return nil
 	}
 	w.log.Warn("parked change given up", zap.Uint64("seq", sequence), zap.String("event_id", o.EventID), zap.String("type", o.Type))
-	return nil
-}
-
-func (w *worker) countWaiting(ctx context.Context, keys redisquote.Keys) error {
-	for kind, key := range map[string]string{"parked": keys.IndexParked(), "unknown_quote": keys.IndexUnknown()} {
-		n, err := w.redis.ZCard(ctx, key).Result()
-		if err != nil {
-			return fmt.Errorf("count what waits: %w", err)
-		}
-		w.metrics.waiting.WithLabelValues(kind).Set(float64(n))
-	}
 	return nil
 }

@@ -14,8 +14,36 @@ import (
 	"quittance.internal/libs/domain/delivery"
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/platform/deadletter"
 	"quittance.internal/libs/platform/natsstream"
 )
+
+// stored is what a chore reads of a message.
+type stored interface {
+	Subject() string
+	Data() []byte
+}
+
+// setAside is a message out of its dead letter.
+type setAside struct{ record natsstream.Record }
+
+func (m setAside) Subject() string { return m.record.Subject }
+
+func (m setAside) Data() []byte { return m.record.Data }
+
+// deadServer answers operators who want a dead letter of a chore tried again or
+// given up.
+func (s *Service) deadServer() *deadletter.Server {
+	handlers := map[string]deadletter.Handler{}
+	for _, c := range s.chores {
+		handlers[c.durable] = func(ctx context.Context, m natsstream.Record, _ int) (string, error) {
+			return guarded(ctx, c, setAside{m}, panicsBeforeDead)
+		}
+	}
+	return &deadletter.Server{
+		Service: "quotes", Handlers: handlers, NATS: s.nc, Log: s.stream, Logger: s.log, Now: s.cfg.Now, Version: "quotes", Timeout: choreTimeout,
+	}
+}
 
 // choreTimeout bounds the work on one message; it is below the ack wait.
 const choreTimeout = 25 * time.Second
@@ -32,7 +60,7 @@ type chore struct {
 	// do must be safe to repeat: the message is acknowledged after it. The answer
 	// is a word for log and metrics. A permanent error sets the message aside, a
 	// quote.EarlyError waits for its time, any other is tried again for ever.
-	do func(ctx context.Context, msg jetstream.Msg) (string, error)
+	do func(ctx context.Context, msg stored) (string, error)
 
 	consumer jetstream.Consumer // of durable
 }
@@ -128,7 +156,7 @@ func (s *Service) handle(ctx context.Context, c chore, msg jetstream.Msg) {
 const panicsBeforeDead = 3
 
 // guarded turns a panic into an error, so that one message holds up no other.
-func guarded(ctx context.Context, c chore, msg jetstream.Msg, n uint64) (result string, err error) {
+func guarded(ctx context.Context, c chore, msg stored, n uint64) (result string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%s panicked: %v\n%s", c.name, p, debug.Stack())

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"quittance.internal/libs/domain/delivery"
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/quote"
@@ -25,7 +23,7 @@ var customerTrouble = delivery.Curve{First: 500 * time.Millisecond, Cap: time.Mi
 func (s *Service) customers() chore {
 	return chore{
 		name: "customer", stream: event.StreamQuotes, durable: natsstream.DurableCustomers, workers: 1, trouble: customerTrouble,
-		do: func(ctx context.Context, msg jetstream.Msg) (string, error) { return s.ensureCustomer(ctx, msg.Data()) },
+		do: func(ctx context.Context, msg stored) (string, error) { return s.ensureCustomer(ctx, msg.Data()) },
 	}
 }
 

@@ -141,6 +141,7 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { s.tokens.follow(ctx, s.cfg.TokensFile, s.cfg.FollowEvery, s.log); return nil })
 	group.Go(func() error { return s.live.run(ctx, s.nc) })
 	group.Go(func() error { s.stream.FollowGeneration(ctx, s.cfg.GenerationEvery, s.readGeneration); return nil })
+	group.Go(func() error { return s.deadServer().Serve(ctx) })
 	for _, c := range s.chores {
 		group.Go(func() error { return s.runChore(ctx, c) })
 	}

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/delivery"
@@ -36,7 +35,7 @@ var timerTrouble = delivery.Curve{First: 500 * time.Millisecond, Cap: 15 * time.
 func (s *Service) planning() chore {
 	return chore{
 		name: "plan", stream: event.StreamQuotes, durable: natsstream.DurablePlanner, workers: 1, trouble: customerTrouble,
-		do: func(ctx context.Context, msg jetstream.Msg) (string, error) { return s.plan(ctx, msg.Data()) },
+		do: func(ctx context.Context, msg stored) (string, error) { return s.plan(ctx, msg.Data()) },
 	}
 }
 
@@ -44,7 +43,7 @@ func (s *Service) planning() chore {
 func (s *Service) timers() chore {
 	return chore{
 		name: "timer", stream: event.StreamTimers, durable: natsstream.DurableTimers, workers: timerWorkers, trouble: timerTrouble,
-		do: func(ctx context.Context, msg jetstream.Msg) (string, error) { return s.fire(ctx, msg.Subject()) },
+		do: func(ctx context.Context, msg stored) (string, error) { return s.fire(ctx, msg.Subject()) },
 	}
 }
 

@@ -26,8 +26,10 @@ const (
 	SubjectsQuotes  = "quote.*.*.*.*"
 	SubjectsSellers = "seller.*.*.*"
 	SubjectsDead    = "dead.*.*.*.*"
-	SubjectsJournal = "journal.*"
-	SubjectsTimers  = "timer.>"
+	// SubjectsDeadState are of the stream DEAD too: what was decided about a letter.
+	SubjectsDeadState = "deadstate.*.*.*.*"
+	SubjectsJournal   = "journal.*"
+	SubjectsTimers    = "timer.>"
 )
 
 // Headers of messages on the log, beside NATS's own.

@@ -170,6 +170,38 @@ func DeadSubject(consumer, stream string, sequence uint64, round int) string {
 	return join("dead", consumer, stream, strconv.FormatUint(sequence, 10), strconv.Itoa(round))
 }
 
+// DeadStateSubject is where the n-th decision about a dead letter lies, from 1:
+// deadstate.<consumer>.<stream>.<sequence>.<n>.
+func DeadStateSubject(consumer, stream string, sequence uint64, n int) string {
+	return join("deadstate", consumer, stream, strconv.FormatUint(sequence, 10), strconv.Itoa(n))
+}
+
+// DeadLetter names a dead letter, or a decision about one, on the DEAD stream.
+type DeadLetter struct {
+	Consumer, Stream string
+	Sequence         uint64 // of the message that was set aside, in Stream
+	N                int    // round of the letter, or number of the decision
+	Decision         bool
+}
+
+// ParseDeadSubject is the inverse of DeadSubject and DeadStateSubject; false for
+// everything else.
+func ParseDeadSubject(subject string) (DeadLetter, bool) {
+	parts := strings.Split(subject, ".")
+	if len(parts) != 5 || parts[0] != "dead" && parts[0] != "deadstate" || !ValidToken(parts[1]) || !ValidToken(parts[2]) {
+		return DeadLetter{}, false
+	}
+	sequence, err := strconv.ParseUint(parts[3], 10, 64)
+	if err != nil || sequence == 0 {
+		return DeadLetter{}, false
+	}
+	n, err := strconv.Atoi(parts[4])
+	if err != nil || n < 1 {
+		return DeadLetter{}, false
+	}
+	return DeadLetter{Consumer: parts[1], Stream: parts[2], Sequence: sequence, N: n, Decision: parts[0] == "deadstate"}, true
+}
+
 // JournalSubject is journal.<action> on the JOURNAL stream.
 func JournalSubject(action string) string { return join("journal", action) }
 

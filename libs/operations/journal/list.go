@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"quittance.internal/libs/domain/event"
@@ -32,7 +33,8 @@ func (f Filter) Check() error {
 
 func (f Filter) takes(r Record) bool {
 	fits := func(pattern, text string) bool {
-		ok, err := path.Match(pattern, text)
+		// A slash is a character like any other here.
+		ok, err := path.Match(strings.ReplaceAll(pattern, "/", "\x00"), strings.ReplaceAll(text, "/", "\x00"))
 		return pattern == "" || err == nil && ok
 	}
 	return fits(f.Action, r.Action) && fits(f.Who, r.Who) && fits(f.Target, r.Target) &&

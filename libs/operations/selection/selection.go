@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"quittance.internal/libs/domain/event"
-	"quittance.internal/libs/platform/redisquote"
+	"quittance.internal/libs/domain/projection"
 )
 
 // OutcomePending is what a message has that nothing was decided about yet, OutcomeFailed stands for dead, refused and parked.
@@ -22,12 +22,12 @@ const (
 )
 
 // failed are the outcomes behind OutcomeFailed.
-var failed = []string{redisquote.OutcomeDead, redisquote.OutcomeRefused, redisquote.OutcomeParked}
+var failed = []string{projection.Dead, projection.Refused, projection.Parked}
 
 // Outcomes are the words that an outcome may be selected by.
 var Outcomes = []string{
-	redisquote.OutcomeApplied, redisquote.OutcomeCorroborated, redisquote.OutcomeDuplicate, redisquote.OutcomeIgnored,
-	redisquote.OutcomeParked, redisquote.OutcomeRefused, redisquote.OutcomeDead, OutcomePending, OutcomeFailed,
+	projection.Applied, projection.Corroborated, projection.Duplicate, projection.Ignored,
+	projection.Parked, projection.Refused, projection.Dead, OutcomePending, OutcomeFailed,
 }
 
 // Selection says which messages of one stream are meant. Members that are empty select all; of several values of one member

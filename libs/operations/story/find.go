@@ -22,6 +22,8 @@ func (t *Teller) Find(ctx context.Context, id, account string) ([]*Story, error)
 		return t.ofEvent(ctx, id)
 	case strings.HasPrefix(id, event.StreamStripe+":"), strings.HasPrefix(id, event.StreamQuotes+":"):
 		return t.ofMessage(ctx, id)
+	case strings.HasPrefix(id, event.StreamDead+":"):
+		return t.ofLetter(ctx, id)
 	case strings.Contains(id, "@"):
 		return t.ofMail(ctx, strings.Trim(id, "<>"))
 	case !plain(id):
@@ -35,6 +37,19 @@ func (t *Teller) Find(ctx context.Context, id, account string) ([]*Story, error)
 		return nil, err
 	}
 	return t.ofObject(ctx, id, account)
+}
+
+// ofLetter tells the story of the message that a dead letter is about.
+func (t *Teller) ofLetter(ctx context.Context, ref string) ([]*Story, error) {
+	r, err := Message(ctx, t.Log, ref)
+	if err != nil {
+		return nil, err
+	}
+	l, ok := event.ParseDeadSubject(r.Subject)
+	if !ok || l.Stream != event.StreamStripe && l.Stream != event.StreamQuotes {
+		return nil, advice.Missing("quotectl dead show "+ref, "%s is about no event of a quote: %s", ref, r.Subject)
+	}
+	return t.ofMessage(ctx, l.Stream+":"+strconv.FormatUint(l.Sequence, 10))
 }
 
 // ofEvent tells what became of a Stripe event.

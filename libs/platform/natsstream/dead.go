@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats.go"
+
+	"quittance.internal/libs/domain/event"
 )
 
 // Headers that a dead letter carries beside those of the message it was.
@@ -23,6 +26,8 @@ type DeadLetter struct {
 	Record   Record
 	Reason   string
 	Attempts uint64
+	// Round counts how often the message was set aside, from 1; 0 means 1. A retry that an operator asked for begins the next.
+	Round int
 	// Handler is the version of the program.
 	Handler string
 }
@@ -33,7 +38,7 @@ func (l *Log) SetAside(ctx context.Context, d DeadLetter) error {
 	header := nats.Header{}
 	for name, values := range d.Record.Header {
 		// NATS's own headers would steer the publication.
-		if len(name) < 5 || name[:5] != "Nats-" {
+		if !strings.HasPrefix(name, "Nats-") && !strings.HasPrefix(name, "Dead-") {
 			header[name] = values
 		}
 	}
@@ -41,8 +46,7 @@ func (l *Log) SetAside(ctx context.Context, d DeadLetter) error {
 	header.Set(HeaderDeadReason, d.Reason)
 	header.Set(HeaderDeadAttempts, strconv.FormatUint(d.Attempts, 10))
 	header.Set(HeaderDeadHandler, d.Handler)
-	const round = 1 // a retry of the dead letter, which an operator asks for, begins the next
-	subject := fmt.Sprintf("dead.%s.%s.%d.%d", d.Consumer, d.Record.Stream, d.Record.Sequence, round)
+	subject := event.DeadSubject(d.Consumer, d.Record.Stream, d.Record.Sequence, max(d.Round, 1))
 	if _, err := l.Fact(ctx, Message{Subject: subject, ID: subject, Header: header, Data: d.Record.Data}); err != nil {
 		return fmt.Errorf("set aside %s %d: %w", d.Record.Stream, d.Record.Sequence, err)
 	}

@@ -108,7 +108,7 @@ func streamConfigs(replicas int) []jetstream.StreamConfig {
 		factStream(event.StreamStripe, replicas, "stripe.>"),
 		quotes,
 		factStream(event.StreamSellers, replicas, event.SubjectsSellers),
-		factStream(event.StreamDead, replicas, "dead.*.*.*.*"),
+		factStream(event.StreamDead, replicas, event.SubjectsDead, event.SubjectsDeadState),
 		timerStream(replicas),
 		journalStream(replicas),
 	}

@@ -27,3 +27,27 @@ type ReplayAnswer struct {
 	After   string `json:"after,omitempty"`
 	Changed bool   `json:"changed"`
 }
+
+// ParkedSubject is where the payments worker answers a ParkedRequest with a ParkedAnswer, both JSON.
+const ParkedSubject = "op.payments.parked"
+
+// ParkedRequest asks the payments worker to fold a Stripe message that waits for its link again, or to wait no longer.
+type ParkedRequest struct {
+	Sequence uint64 `json:"sequence"`
+	// GiveUp makes its outcome ignored. Should its link turn up later, it is folded all the same.
+	GiveUp bool `json:"give_up"`
+	// Who and Why are the operator's; both are needed.
+	Who string `json:"who"`
+	Why string `json:"why"`
+}
+
+// ParkedAnswer tells what came of it. Where Error is set, nothing else is.
+type ParkedAnswer struct {
+	Error string `json:"error,omitempty"`
+	// Before is the outcome that stood, Outcome and Reason the one that stands now.
+	Before  string `json:"before,omitempty"`
+	Outcome string `json:"outcome,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	Quote   string `json:"quote,omitempty"`
+	EventID string `json:"event_id,omitempty"`
+}

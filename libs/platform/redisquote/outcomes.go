@@ -9,17 +9,6 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// What may become of a message; see Outcome.
-const (
-	OutcomeApplied      = "applied"      // it added facts
-	OutcomeCorroborated = "corroborated" // another kind of message had told the same
-	OutcomeDuplicate    = "duplicate"    // the same kind of message about the same object had told the same
-	OutcomeIgnored      = "ignored"      // nothing of ours
-	OutcomeParked       = "parked"       // waits for the object that links it to a quote
-	OutcomeRefused      = "refused"      // hostile or impossible
-	OutcomeDead         = "dead"         // set aside
-)
-
 // Outcomes returns what became of the named messages of a stream; one without an outcome is left out. Many of one block are
 // read as cheaply as one.
 func (r *Reader) Outcomes(ctx context.Context, stream string, sequences []uint64) (map[uint64]Outcome, error) {
