@@ -25,7 +25,7 @@ func reminder() notifier.Receipt {
 	return r
 }
 
-// R35, R44: the owner is told, in his zone, and the bytes are a promise like a receipt's.
+// The owner is told, in his zone, and the bytes are a promise like a receipt's.
 func TestGoldenReminders(t *testing.T) {
 	for _, tt := range []struct {
 		name, day, moment string
@@ -104,7 +104,7 @@ func (h *house) comesTo(key string, want notifier.State) notifier.Entry {
 	return entryOf(h.t, h.shelf, key)
 }
 
-// R35, R44: one mail, whatever is redelivered; and the receipt is another one.
+// One mail, whatever is redelivered; and the receipt is another one.
 func TestAReminderIsOneMailAndTheReceiptAnother(t *testing.T) {
 	h := newHouse(t, script{})
 	_, stop := h.start(h.config())
@@ -150,7 +150,7 @@ func TestAReminderIsOneMailAndTheReceiptAnother(t *testing.T) {
 	stop()
 }
 
-// R44, R35: what has been overtaken is not sent, and needs nobody.
+// What has been overtaken is not sent, and needs nobody.
 func TestAReminderThatWasOvertakenIsDropped(t *testing.T) {
 	h := newHouse(t, script{})
 	for i, name := range []string{event.NamePaid, event.NameRecalled, event.NameExpired} {
@@ -177,7 +177,7 @@ func TestAReminderThatWasOvertakenIsDropped(t *testing.T) {
 	}
 }
 
-// R44: a reminder that the mail server put off is not sent after the quote was paid.
+// A reminder that the mail server put off is not sent after the quote was paid.
 func TestAReminderThatWaitsForItsServerIsDroppedOncePaid(t *testing.T) {
 	h := newHouse(t, script{reply: map[string]string{"RCPT": "451 4.7.1 later"}})
 	h.start(h.config())

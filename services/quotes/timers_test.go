@@ -289,7 +289,7 @@ func TestAPaymentKeepsAQuoteFromExpiring(t *testing.T) {
 	}
 }
 
-// R44, R34
+// Beside R44: the owner is told before.
 func TestAReminderIsSaidOnceBeforeTheExpiry(t *testing.T) {
 	const before = 10 * time.Minute
 	f, clock := startReal(t, before)
@@ -333,7 +333,7 @@ func TestAReminderIsSaidOnceBeforeTheExpiry(t *testing.T) {
 	}
 }
 
-func TestRemindersCanBeSwitchedOff(t *testing.T) { // R44
+func TestRemindersCanBeSwitchedOff(t *testing.T) {
 	f, clock := startReal(t, 0)
 	id, _ := f.offered(t, ending(time.Now().Add(2*time.Second)))
 	clock.set(0)

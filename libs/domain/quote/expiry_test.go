@@ -84,7 +84,7 @@ func TestATimerOfWhatIsNoLongerOnOfferSaysNothing(t *testing.T) {
 	}
 }
 
-func TestAReminderIsDueOnceAndInItsWindow(t *testing.T) { // R44
+func TestAReminderIsDueOnceAndInItsWindow(t *testing.T) {
 	const before = 72 * time.Hour
 	from := until.Add(-before)
 	for name, tt := range map[string]struct {

@@ -116,3 +116,20 @@ func TestTheListIsWhole(t *testing.T) {
 		t.Errorf("the list ends before R%d", want)
 	}
 }
+
+// Every requirement that is not open has a test; whether they pass is for the command, which runs them.
+func TestEveryRequirementHasATest(t *testing.T) {
+	const root = "../../.."
+	all, err := readRequirements(root)
+	if err == nil {
+		err = findTests(root, all)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range all {
+		if len(r.tests) == 0 && !r.open {
+			t.Errorf("no test names %s: %s", r.id(), r.text)
+		}
+	}
+}
