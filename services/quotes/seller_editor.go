@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/platform/redisquote"
 )
 
 // The steps of the editor, as their addresses name them.
@@ -64,9 +65,8 @@ type paymentView struct {
 	Payee          payeeState
 	// On: the stored switch is on. Locked: it cannot be turned on.
 	On, Locked bool
-	// Warnings are the policy's advice; Alert is R15's.
+	// Warnings are the policy's advice (R41).
 	Warnings []told
-	Alert    bool
 }
 
 // stepNames are the steps in their order.
@@ -106,6 +106,11 @@ func (s *Service) showNew(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	values := url.Values{"deal.id": {c.URL.Query().Get("deal")}, "deal.name": {c.URL.Query().Get("deal_name")}}
+	if newest, err := s.list(c.Context(), redisquote.Query{Seller: c.token.Seller, Limit: 1}); err == nil && len(newest.Data) > 0 {
+		// A convenience, so that it may fail: who sells in zloty sells in zloty again.
+		values.Set("currency", strings.ToUpper(newest.Data[0].Currency))
+		values.Set("owner.time_zone", newest.Data[0].zone.String())
+	}
 	page := s.stepPage(c, stepDetails, nil)
 	page.Key = key
 	return s.renderStep(w, c, http.StatusOK, page, nil, form{view: page.view, values: values})

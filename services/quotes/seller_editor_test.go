@@ -167,8 +167,8 @@ func TestRefusedInputIsShownAgainAsItWasTyped(t *testing.T) {
 	b := f.signedIn(t, sellerToken)
 	bad := b.post("/seller/new", "key", "k", "title", `<"Website">`, "deal.id", "", "currency", "zloty", "owner.email", "olga", "owner.time_zone", "Mars/Base", "contact.email", "c@c.example", "expires_at", "31.12.2026")
 	bad.want(t, http.StatusUnprocessableEntity).shows(t, `value="&lt;&#34;Website&#34;&gt;"`, `value="zloty"`, `value="olga"`, `value="31.12.2026"`,
-		`id="summary" tabindex="-1" role="alert"`, `<a href="#f-deal-id">`, `aria-describedby="f-deal-id-fault f-deal-id-hint" aria-invalid="true"`)
-	bad.says(t, "Deal ID: Deal ID is required.", "Currency must be a three-letter code", "Owner's e-mail must be an e-mail address", "Time zone must be a time zone", "Valid until must be")
+		`id="summary" tabindex="-1" role="alert" autofocus`, `<a href="#f-deal-id">`, `aria-describedby="f-deal-id-fault f-deal-id-hint" aria-invalid="true"`)
+	bad.says(t, "Deal ID is required.", "Currency must be a three-letter code", "Owner's e-mail must be an e-mail address", "Time zone must be a time zone", "Valid until must be")
 	if n := strings.Count(string(bad.body), `aria-invalid="true"`); n != 5 {
 		t.Errorf("%d inputs are marked, want 5", n)
 	}
@@ -180,7 +180,7 @@ func TestRefusedInputIsShownAgainAsItWasTyped(t *testing.T) {
 		"discount.kind", "percent", "discount.value", "101", "tax.name", "", "tax.amount", "5 EUR",
 	}
 	bad = b.save(id, "lines", form...).want(t, http.StatusUnprocessableEntity)
-	bad.says(t, "Line 1: Quantity: Line 1: Quantity must be a whole number", "1,234 can be read in two ways", "Only a recurring line has a contract term",
+	bad.says(t, "Line 1: Quantity must be a whole number", "Line 1: Unit price: 1,234 can be read in two ways. Write 1234.00", "Only a recurring line has a contract term",
 		"Line 2: Name is required", "Enter an amount of zero or more", "12.345 can be read in two ways", "Every must be 1 or more",
 		"Amount or percentage must be a decimal string above 0", "The amounts of this quote are in PLN", "Name of the tax is required")
 	for i := 0; i < len(form); i += 2 {
@@ -194,7 +194,7 @@ func TestRefusedInputIsShownAgainAsItWasTyped(t *testing.T) {
 	polish := b.send("POST", "/seller/quotes/"+id+"/lines?lang=pl", url.Values{
 		"csrf": {b.csrf()}, "version": {"1"}, "line_items[0].name": {"X"}, "line_items[0].quantity": {"0"}, "line_items[0].unit_amount": {"1"},
 	}).want(t, http.StatusUnprocessableEntity)
-	polish.says(t, "Liczba jest poza zakresem.", "Line 1: Quantity must be 1 or more.").shows(t, `lang="pl"`, `lang="en"`)
+	polish.says(t, "Liczba jest poza zakresem.", "Pozycja 1: Ilość: Liczba jest poza zakresem. Quantity must be 1 or more.").shows(t, `lang="pl"`, `lang="en"`)
 }
 
 // R53
@@ -360,23 +360,23 @@ func TestTheSwitchTurnsOnForAConnectedActivatedAccountOnly(t *testing.T) {
 	}
 	n := 0
 	store := func(name string, data any) { n++; f.sellerEvent(t, n, name, data) }
-	refused := func(want string) {
+	refused := func(want, wayOut string) {
 		t.Helper()
-		b.open("/seller/quotes/"+id+"/payment").want(t, http.StatusOK).says(t, "The switch cannot be turned on yet:", want, "Go to Connected apps").shows(t, `href="/seller/apps"`, `value="on" disabled`)
+		b.open("/seller/quotes/"+id+"/payment").want(t, http.StatusOK).says(t, "The switch cannot be turned on yet:", want, wayOut).shows(t, `value="on" disabled`)
 		b.save(id, "payment", "payment.stripe", "on").want(t, http.StatusUnprocessableEntity).says(t, want).shows(t, `href="#f-payment-stripe"`)
 		if got := fmt.Sprint(f.document(t, id)["payment"]); got != "map[stripe:false]" {
 			t.Fatalf("the switch went on: %s", got)
 		}
 	}
 	store(event.NamePlanSet, seller.PlanSet{Seller: "main", Plan: "free"})
-	refused("Stripe on quotes belongs to the plans")
+	refused("Stripe on quotes belongs to the plans", "Go to Connected apps")
 	store(event.NamePlanSet, seller.PlanSet{Seller: "main", Plan: "starter"})
 	store(event.NameConnected, seller.Connected{Seller: "main", Account: "acct_1", Mode: "test", At: noon})
 	f.accountFact(t, event.NameAccountUpdated, "acct_1", "evt_1", 1, false)
-	refused("acct_1 is not activated")
+	refused("acct_1 is not activated", "Go to Connected apps")
 	f.accountFact(t, event.NameAccountUpdated, "acct_1", "evt_2", 2, true)
 	b.save(id, "details", append(slices.Clone(details), "currency", "huf")...).want(t, http.StatusSeeOther)
-	refused("A quote in HUF cannot be paid by Stripe")
+	refused("A quote in HUF cannot be paid by Stripe", "Change the currency")
 	b.save(id, "details", append(slices.Clone(details), "currency", "eur")...).want(t, http.StatusSeeOther)
 	b.open("/seller/quotes/"+id+"/payment").says(t, "the money goes to your Stripe account acct_1").hides(t, "disabled")
 	b.save(id, "payment", "payment.stripe", "on").want(t, http.StatusSeeOther)
@@ -399,7 +399,8 @@ func TestAlertAndAdviceWarnAndNeverBlock(t *testing.T) {
 	id := b.begin()
 	b.save(id, "lines", lines...).want(t, http.StatusSeeOther)
 	b.save(id, "payment", "payment.stripe", "on", "payment.three_d_secure", "no").leads(t, "/seller/quotes/"+id+"/review")
-	page := b.open("/seller/quotes/"+id+"/payment").says(t, "Alert: The quote is not 3-D Secure compatible; some payments may fail under PSD2.", "put the tax into the prices of the recurring lines")
+	page := b.open("/seller/quotes/"+id+"/payment").says(t, "Alert: The quote is not 3-D Secure compatible; some payments may fail under PSD2.", "put the tax into the prices of the recurring lines").
+		shows(t, `id="f-payment-three_d_secure"`, "secure-alert stored")
 	if form := inputs(t, page); form.Get("payment.three_d_secure") != "no" || form.Get("payment.stripe") != "on" {
 		t.Errorf("form = %v", form)
 	}

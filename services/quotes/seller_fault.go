@@ -13,12 +13,20 @@ type fault struct {
 	told
 }
 
-// faults are reasons beside the inputs that they are about.
+// faults are reasons beside the inputs that they are about. Label is what the
+// sentence does not say itself: of one that names its input, the line at most.
 func (v view) faults(reasons []quote.Reason) []fault {
 	list := make([]fault, 0, len(reasons))
 	for _, r := range reasons {
 		input := inputName(r.Field)
-		list = append(list, fault{input, label(v, input), v.reason(r)})
+		f := fault{input, label(v, input), v.reason(r)}
+		if _, _, ok := named(r); ok && f.English == "" {
+			f.Label = ""
+			if line, _, ok := cutLine(input); ok {
+				f.Label = v.T("Line %d", line+1)
+			}
+		}
+		list = append(list, f)
 	}
 	return list
 }
@@ -56,7 +64,7 @@ func (v view) moneyFault(input, typed, currency string, err error) fault {
 	f := fault{Input: input, Label: label(v, input)}
 	switch {
 	case errors.Is(err, quote.ErrAmountTwoWays):
-		f.Text = v.T("%s can be read in two ways. Write it without a separator of thousands and with all decimals, such as %s.", typed, example)
+		f.Text = v.T("%s can be read in two ways. Write %s if that is what you mean.", typed, undivided(typed, currency))
 	case errors.Is(err, quote.ErrAmountDecimals) && exponent == 0:
 		f.Text = v.T("%s has no decimals.", code)
 	case errors.Is(err, quote.ErrAmountDecimals):
@@ -71,6 +79,16 @@ func (v view) moneyFault(input, typed, currency string, err error) fault {
 		f.Text = v.T("Enter an amount such as %s.", example)
 	}
 	return f
+}
+
+// undivided is a typed amount with its one point or comma taken for a separator of
+// thousands.
+func undivided(typed, currency string) string {
+	m, err := quote.ParseMoney(strings.NewReplacer(".", "", ",", "").Replace(typed), currency)
+	if err != nil {
+		return typed
+	}
+	return m.Decimal()
 }
 
 func pow10(n int) int64 {

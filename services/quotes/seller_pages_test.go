@@ -151,7 +151,8 @@ func TestANewQuoteForADealKnowsTheDeal(t *testing.T) {
 	f.project(t, id)
 	deal := b.open("/seller/deals/a%2Fb%20c").want(t, http.StatusOK).says(t, "Relaunch", "a/b c", "Website")
 	deal.shows(t, `href="/seller/new?deal=a%2Fb&#43;c&amp;deal_name=Relaunch"`)
-	b.open("/seller/new?deal=a%2Fb+c&deal_name=Relaunch").shows(t, `value="a/b c"`, `value="Relaunch"`)
+	b.open("/seller/new?deal=a%2Fb+c&deal_name=Relaunch").shows(t, `value="a/b c"`, `value="Relaunch"`, `value="PLN"`, `value="Europe/Warsaw"`).
+		hides(t, "olga@seller.example") // who is in charge is not guessed
 	b.open("/seller/quotes/"+id).shows(t, `href="/seller/deals/a%2Fb%20c"`)
 }
 

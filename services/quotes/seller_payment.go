@@ -56,8 +56,10 @@ type payeeState struct {
 	// Own: it is the deployment's account, not one that the seller connected.
 	Own     bool
 	Account string
-	// Refusals keep the switch off (R14, R51).
-	Refusals []told
+	// Refusals keep the switch off (R14, R51). Apps: some are about the account;
+	// Currency: one is about the currency.
+	Refusals       []told
+	Apps, Currency bool
 }
 
 // fillPayment puts the switch, the account and the advice on the page.
@@ -70,14 +72,14 @@ func (s *Service) fillPayment(c *call, page *stepPage, a *quote.Aggregate, f for
 	p := &paymentView{On: a.Document.Payment.Stripe, Payee: payeeState{Account: payee.Account, Own: payee.Account == s.cfg.Account}}
 	for _, r := range s.cfg.Policy.SwitchOn(a.Document, payee) {
 		p.Payee.Refusals = append(p.Payee.Refusals, page.reason(r))
+		p.Payee.Currency = p.Payee.Currency || r.Field == "currency"
+		p.Payee.Apps = p.Payee.Apps || r.Field != "currency"
 	}
 	p.Locked = len(p.Payee.Refusals) > 0 && !p.On
 	for _, r := range a.Review(s.reviewed(payee)).Warnings {
-		if r.Code == quote.CodeThreeDSecure {
-			p.Alert = true
-			continue
+		if r.Code != quote.CodeThreeDSecure { // it stands beside its input
+			p.Warnings = append(p.Warnings, page.reason(r))
 		}
-		p.Warnings = append(p.Warnings, page.reason(r))
 	}
 	p.Switch = f.put(field{Name: "payment.stripe", Kind: "checkbox"})
 	p.Secure = f.put(field{Name: "payment.three_d_secure", Kind: "radio", Options: []option{

@@ -69,10 +69,8 @@ const (
 // reason is a rule's reason for a person to read.
 func (v view) reason(r quote.Reason) told {
 	detail := r.Detail
-	if name := label(englishView, inputName(r.Field)); name != "" {
-		if rest, ok := strings.CutPrefix(detail, r.Field+" "); ok {
-			detail = name + " " + rest
-		}
+	if name, rest, ok := named(r); ok {
+		detail = name + " " + rest
 	}
 	if key, ok := codeTexts[r.Code]; ok && v.Lang != langEnglish {
 		return told{Text: v.T(key), English: detail}
@@ -81,6 +79,18 @@ func (v view) reason(r quote.Reason) told {
 }
 
 var englishView = view{Lang: langEnglish}
+
+// named parts the detail of a structural reason, which begins with the field's
+// place in the document, into the input's name and the rest.
+func named(r quote.Reason) (name, rest string, ok bool) {
+	input := inputName(r.Field)
+	if _, member, ok := cutLine(input); ok {
+		input = member
+	}
+	name = englishView.T(inputLabels[input])
+	rest, ok = strings.CutPrefix(r.Detail, r.Field+" ")
+	return name, rest, ok && name != ""
+}
 
 // tell is everything that a problem says.
 func (v view) tell(p *problem) []told {

@@ -3,6 +3,7 @@ package quotes
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"quittance.internal/libs/domain/event"
@@ -114,6 +115,7 @@ func (v view) paymentMoment(env event.Envelope) (moment, error) {
 	return m, nil
 }
 
+// money is an amount that no line is broken in.
 func money(amount int64, currency string) string {
-	return quote.Money{Amount: amount, Currency: currency}.String()
+	return strings.ReplaceAll(quote.Money{Amount: amount, Currency: currency}.String(), " ", "\u00a0")
 }

@@ -167,7 +167,7 @@ func TestASellerSignsInAndOut(t *testing.T) {
 func TestTheSignInLeadsToNoOtherSite(t *testing.T) {
 	f := start(t)
 	for _, next := range []string{
-		"https://evil.example/seller/quotes", "//evil.example/seller/", `/\evil.example`, `/seller/\evil`, "/seller/../signout", "/seller//x", "javascript:alert(1)",
+		"https://evil.example/seller/deals/x", "//evil.example/seller/deals/x", `/\evil.example`, `/seller/\evil`, "/seller/../signout", "/seller//x", "javascript:alert(1)",
 		"/q/token", "seller/quotes", "/seller/quotes\r\nX: y", "%2F%2Fevil.example", "http:///seller/quotes", "",
 	} {
 		f.browser(t).send("POST", "/signin", url.Values{"token": {sellerToken}, "next": {next}}).leads(t, "/seller/quotes")
