@@ -53,10 +53,12 @@ func TestTheTimelineTellsWhatTheLogTells(t *testing.T) {
 	fact(event.NameRefunded, "pi_1", 1000, false, 30)
 	fact(event.NameDisputed, "dp_1", 118587, false, 40)
 	f.factAt(t, id, event.NamePaid, "1", noon.Add(20*time.Minute), paid(id, 1, noon.Add(20*time.Minute))) // told late
+	f.factAt(t, id, event.NameExpiring, "1", noon.Add(45*time.Minute), event.Expiring{Seller: "main", QuoteID: id, Revision: 1})
 	f.factAt(t, id, "something_new", "1", noon.Add(50*time.Minute), map[string]string{"x": "y"})
 	plain := b.open("/seller/quotes/"+id).want(t, http.StatusOK).plain()
 	_, got, _ := strings.Cut(plain, "Timeline ")
 	want := "quote.something_new Nov 20, 2026, 13:50 CET " +
+		"Expires soon, and is not paid revision 1 Nov 20, 2026, 13:45 CET " +
 		"Payment disputed 1 185.87 PLN Nov 20, 2026, 13:40 CET " +
 		"Partly refunded 10.00 PLN Nov 20, 2026, 13:30 CET " +
 		"Paid 1 185.87 PLN Nov 20, 2026, 13:20 CET " +

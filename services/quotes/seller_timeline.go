@@ -76,6 +76,9 @@ func (v view) moment(env event.Envelope) (moment, error) {
 	case event.NameExpired:
 		e, err := event.Data[event.Expired](env)
 		return moment{What: v.T("Expired"), More: v.T("revision %d", e.Revision), Tone: "warn"}, err
+	case event.NameExpiring:
+		e, err := event.Data[event.Expiring](env)
+		return moment{What: v.T("Expires soon, and is not paid"), More: v.T("revision %d", e.Revision)}, err
 	case event.NameCheckoutRequested:
 		return moment{}, nil
 	case event.NameCheckoutOpened:
