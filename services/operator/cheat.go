@@ -71,6 +71,9 @@ quotectl replay STRIPE:88120 --reason "drill"`,
 	"rebuild": `# does Redis hold what the log says? exit code 3 and a list where not
 quotectl rebuild --verify
 quotectl rebuild --verify -o json | jq -r '.differences[].quote'
+# make Redis anew from the log, without a pause in service; then prove it
+quotectl rebuild --switch --reason "ticket 4711"
+quotectl rebuild --status
 # has every message of the log an outcome? exit code 3 and the sequences where not
 quotectl check conservation`,
 	"journal": `# what operators did, the newest first

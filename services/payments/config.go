@@ -24,6 +24,9 @@ type Config struct {
 	Batch int
 	// ParkedFor is how long a change may wait for the object that links it to a quote. Default 72 h.
 	ParkedFor time.Duration
+	// RebuildGrace is how long the keys of a generation stay after a rebuild went over to
+	// another. Default 30 s.
+	RebuildGrace time.Duration
 	// Policy says in which currencies nothing is paid: events in one are set
 	// aside. Nil means quote.DefaultPolicy.
 	Policy   *quote.Policy
@@ -45,9 +48,11 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 		Batch:     r.Int("PAYMENTS_BATCH", 1024, 1, 4096),
 		ParkedFor: r.Duration("PARKED_FOR", 72*time.Hour),
 		Policy:    policyfile.FromEnv(r),
-		LogLevel:  r.Enum("LOG_LEVEL", "info", logging.Levels...),
-		Version:   Version(),
-		Now:       time.Now, //nolint:forbidigo // the one place where the clock is given
+
+		RebuildGrace: r.Duration("REBUILD_GRACE", defaultGrace),
+		LogLevel:     r.Enum("LOG_LEVEL", "info", logging.Levels...),
+		Version:      Version(),
+		Now:          time.Now, //nolint:forbidigo // the one place where the clock is given
 	}
 	return c, r.Err()
 }

@@ -17,3 +17,21 @@ func SweepOnce(ctx context.Context, cfg Config) error {
 	}
 	return s.close()
 }
+
+// Unaccounted counts the acknowledged messages without an outcome twice, as a worker with this configuration does minute by
+// minute: the second time it relies on what it has seen before. between is called in the middle.
+func Unaccounted(ctx context.Context, cfg Config, stream string, between func()) (first, second uint64, err error) {
+	s, err := New(ctx, cfg, zap.NewNop())
+	if err != nil {
+		return 0, 0, err
+	}
+	a := accounting{from: map[string]uint64{}}
+	if first, err = s.worker.accountStream(ctx, &a, s.worker.active.Keys(), stream); err != nil {
+		return 0, 0, err
+	}
+	between()
+	if second, err = s.worker.accountStream(ctx, &a, s.worker.active.Keys(), stream); err != nil {
+		return 0, 0, err
+	}
+	return first, second, s.close()
+}

@@ -14,6 +14,7 @@ type metrics struct {
 	waiting   *prometheus.GaugeVec
 
 	parkedOldest, dead, deadOldest *prometheus.GaugeVec
+	unaccounted                    *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -55,7 +56,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		deadOldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "quittance_dead_letters_oldest_seconds", Help: "Age of the oldest open dead letter of a consumer, 0 where there is none.",
 		}, []string{"consumer"}),
+		unaccounted: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "quittance_unaccounted_messages", Help: "Acknowledged messages without an outcome: none, or something is lost (quotectl check conservation).",
+		}, []string{"stream"}),
 	}
-	reg.MustRegister(m.messages, m.emissions, m.lag, m.batch, m.settled, m.conflicts, m.stalls, m.repairs, m.waiting, m.parkedOldest, m.dead, m.deadOldest)
+	reg.MustRegister(m.messages, m.emissions, m.lag, m.batch, m.settled, m.conflicts, m.stalls, m.repairs, m.waiting, m.parkedOldest, m.dead, m.deadOldest, m.unaccounted)
 	return m
 }

@@ -19,6 +19,9 @@ import (
 
 // setAside stores the batch's dead messages in the stream DEAD.
 func (b *batch) setAside(ctx context.Context) error {
+	if b.build != nil {
+		return nil // who works on the message for the generation in use does it
+	}
 	for _, it := range b.items {
 		if it.err != nil || it.out.Outcome != projection.Dead {
 			continue
@@ -41,6 +44,9 @@ func (b *batch) record(ctx context.Context) error {
 	}
 	knew, err := b.stillParked(ctx)
 	if err != nil {
+		return err
+	}
+	if err := b.carryOutcomes(ctx); err != nil {
 		return err
 	}
 	pipe := b.w.redis.Pipeline()
@@ -141,10 +147,11 @@ func touchValue(sequence uint64, eventID string) string {
 func (b *batch) recordItem(ctx context.Context, pipe redis.Pipeliner, it *item) {
 	it.out.At, it.out.Handler = b.began.UTC(), b.w.cfg.Version
 	key, field := b.keys.Outcomes(it.record.Stream, it.record.Sequence), strconv.FormatUint(it.record.Sequence, 10)
+	encoded := encodeOutcome(b.carried(it.record.Stream, it.record.Sequence, it.out))
 	if it.again {
-		pipe.HSet(ctx, key, field, encodeOutcome(it.out))
+		pipe.HSet(ctx, key, field, encoded)
 	} else {
-		pipe.HSetNX(ctx, key, field, encodeOutcome(it.out))
+		pipe.HSetNX(ctx, key, field, encoded)
 	}
 	if it.record.Stream == event.StreamStripe {
 		for _, t := range it.targets {
@@ -233,7 +240,54 @@ func (b *batch) corroborate(ctx context.Context, pipe redis.Pipeliner, k knownPa
 // overwrite replaces the outcome "parked" of a change that has been decided since.
 func (b *batch) overwrite(ctx context.Context, pipe redis.Pipeliner, p parked, o redisquote.Outcome) {
 	o.EventID, o.Type, o.At, o.Handler = p.EventID, p.Type, b.began.UTC(), b.w.cfg.Version
-	pipe.HSet(ctx, b.keys.Outcomes(event.StreamStripe, p.Sequence), strconv.FormatUint(p.Sequence, 10), encodeOutcome(o))
+	pipe.HSet(ctx, b.keys.Outcomes(event.StreamStripe, p.Sequence), strconv.FormatUint(p.Sequence, 10), encodeOutcome(b.carried(event.StreamStripe, p.Sequence, o)))
+}
+
+// place is a message's place in the log.
+type place struct {
+	stream   string
+	sequence uint64
+}
+
+// carryOutcomes reads what the generation in use says about the messages of a batch that is folded into another one: when
+// they were decided, and by which handler, is history that no fold can tell anew.
+func (b *batch) carryOutcomes(ctx context.Context) error {
+	if b.build == nil {
+		return nil
+	}
+	sequences := map[string][]uint64{}
+	for _, it := range b.items {
+		sequences[it.record.Stream] = append(sequences[it.record.Stream], it.record.Sequence)
+	}
+	waited := slices.Clone(b.ignored)
+	for _, s := range b.order {
+		waited = append(append(waited, s.released...), s.knew...)
+	}
+	for _, p := range waited {
+		sequences[event.StreamStripe] = append(sequences[event.StreamStripe], p.Sequence)
+	}
+	b.old = map[place]redisquote.Outcome{}
+	reader := redisquote.NewReader(b.w.redis, b.build.from)
+	for stream, list := range sequences {
+		found, err := reader.Outcomes(ctx, stream, list)
+		if err != nil {
+			return err
+		}
+		for sequence, o := range found {
+			b.old[place{stream, sequence}] = o
+		}
+	}
+	return nil
+}
+
+// carried is the outcome as the generation in use has it, if that says the same.
+func (b *batch) carried(stream string, sequence uint64, o redisquote.Outcome) redisquote.Outcome {
+	old, known := b.old[place{stream, sequence}]
+	folded := projection.Outcome{Kind: old.Outcome}.Folded() && projection.Outcome{Kind: o.Outcome}.Folded()
+	if known && (folded || old.Outcome == o.Outcome) {
+		return old
+	}
+	return o
 }
 
 func encodeOutcome(o redisquote.Outcome) []byte {
@@ -334,6 +388,9 @@ func (m *move) reindex(ctx context.Context, pipe redis.Pipeliner, record, field,
 
 // report counts and logs what became of the batch.
 func (b *batch) report() {
+	if b.build != nil {
+		return // nothing became of anything: it was written beside what is in use
+	}
 	now := b.w.cfg.Now()
 	took := now.Sub(b.began)
 	b.w.metrics.batch.Observe(float64(len(b.items)))

@@ -2,6 +2,7 @@ package payments
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -60,7 +61,7 @@ func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err er
 	}
 	reg := httpserve.NewRegistry()
 	s.worker = &worker{
-		cfg: cfg, log: log, logs: logs, redis: s.redis, system: system,
+		id: rand.Text(), cfg: cfg, log: log, logs: logs, redis: s.redis, system: system,
 		metrics: newMetrics(reg), published: newRecent(recentEmissions),
 	}
 	s.worker.commitScript = newScript(commitSource)
@@ -98,6 +99,9 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { return s.worker.serveParked(ctx, s.nc) })
 	group.Go(func() error { return s.worker.deadServer(s.nc).Serve(ctx) })
 	group.Go(func() error { return s.worker.sweepForever(ctx) })
+	group.Go(func() error { return s.worker.serveRebuild(ctx, s.nc) })
+	group.Go(func() error { return s.worker.rebuildForever(ctx) })
+	group.Go(func() error { return s.worker.accountForever(ctx) })
 	group.Go(func() error { s.worker.logs.FollowGeneration(ctx, followEvery, s.worker.adopt); return nil })
 	err := group.Wait()
 	return errors.Join(err, s.close())
@@ -119,6 +123,7 @@ func (s *Service) close() error {
 
 // worker holds what every step of the work needs.
 type worker struct {
+	id                        string // tells this instance from others
 	cfg                       Config
 	log                       *zap.Logger
 	logs                      *natsstream.Log
@@ -168,6 +173,8 @@ func (h *health) get() error {
 	}
 	return h.reason
 }
+
+func (h *health) good() bool { return h.get() == nil }
 
 func (h *health) set(reason error) {
 	h.mu.Lock()

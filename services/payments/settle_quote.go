@@ -33,8 +33,9 @@ type settlement struct {
 // batch is what settle works on.
 type batch struct {
 	w       *worker
-	keys    redisquote.Keys // of the generation that the batch is written into, from apply on
-	build   *build          // set where a generation is built beside the one in use: nothing is acknowledged then
+	keys    redisquote.Keys              // of the generation that the batch is written into, from apply on
+	build   *build                       // set where a generation is built beside the one in use: nothing is acknowledged then
+	old     map[place]redisquote.Outcome // of the generation in use, where another one is built
 	items   []*item
 	quotes  map[target]*settlement
 	order   []*settlement   // in the order of first appearance, so that runs are reproducible

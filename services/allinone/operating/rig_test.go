@@ -47,7 +47,7 @@ func (r *rig) worker() (stop func()) {
 	r.t.Helper()
 	cfg := payments.Config{
 		NATS: r.nats.Config("payments"), Redis: r.redis.Config(), Addr: "127.0.0.1:0", Mode: event.ModeTest, Batch: 64,
-		ParkedFor: 72 * time.Hour, Version: "test", Now: time.Now,
+		ParkedFor: 72 * time.Hour, Version: "test", Now: time.Now, RebuildGrace: 300 * time.Millisecond,
 	}
 	ctx, cancel := context.WithCancel(r.t.Context())
 	s, err := payments.New(ctx, cfg, zap.NewNop())

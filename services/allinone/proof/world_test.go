@@ -67,7 +67,7 @@ func newWorld(tb testing.TB, tags builtWith, batch int) *world {
 		"NATS_URL=" + w.nats.URL, "REDIS_URL=" + w.redis.URL, "DURABILITY=relaxed", "MODE=test", "LOG_LEVEL=info",
 		"STRIPE_WEBHOOK_SECRETS=proof=" + secret, "API_TOKENS=proof:seller@main:" + token, "PUBLIC_URL=" + w.quotesURL,
 		"SMTP_URL=smtp://" + w.mail.addr, "MAIL_FROM=quotes@seller.example",
-		"PAYMENTS_BATCH=" + strconv.Itoa(batch), "MAIL_LEASE=1500ms", "MAIL_SEND_TIMEOUT=1s", "MAIL_AMBIGUOUS_AFTER=500ms", "MAIL_RETRY_AFTER=200ms",
+		"PAYMENTS_BATCH=" + strconv.Itoa(batch), "REBUILD_GRACE=300ms", "MAIL_LEASE=1500ms", "MAIL_SEND_TIMEOUT=1s", "MAIL_AMBIGUOUS_AFTER=500ms", "MAIL_RETRY_AFTER=200ms",
 	}
 	for name, a := range addr {
 		env = append(env, name+"="+a)
@@ -215,7 +215,11 @@ func (w *world) try(method, path string, body, into any) error {
 }
 
 func (w *world) reader() *redisquote.Reader {
-	return redisquote.NewReader(w.cache, redisquote.NewKeys(redisquote.Generation))
+	g, err := w.log.Generation(w.tb.Context())
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return redisquote.NewReader(w.cache, redisquote.NewKeys(g.Read))
 }
 
 // scan reads a whole stream.

@@ -1,0 +1,74 @@
+package proof_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/services/operator/scenario"
+)
+
+// rebuildPoints are the fault points within a rebuild.
+var rebuildPoints = []string{"payments.rebuild-batch", "payments.rebuild-written", "payments.rebuild-read", "payments.rebuild-removed"}
+
+// A worker that is killed at any point of a rebuild loses and doubles nothing: the next one carries on, or begins anew.
+func TestARebuildKilledAtAnyPointLosesAndDoublesNothing(t *testing.T) {
+	w := newWorld(t, nil, 16)
+	nc := w.nats.Conn("operator")
+	for n, point := range rebuildPoints {
+		var events []scenario.Event
+		var quotes []published
+		for i, name := range []string{"paid", "refund", "bank-debit"} {
+			q := w.publish(10*n+i, false)
+			quotes = append(quotes, q)
+			events = append(events, w.burst(name, q, int64(10*n+i)).Events...)
+		}
+		half := len(events) / 2
+		w.deliver(events[:half], 4, time.Minute)
+		w.payments.kill()
+		w.payments.start("FAULT=" + point + ":1")
+		w.payments.ready()
+		body, err := json.Marshal(natsstream.RebuildRequest{By: "test", Reason: point})
+		if err != nil {
+			t.Fatal(err)
+		}
+		msg, err := nc.Request(natsstream.RebuildSubject, body, 20*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answer natsstream.RebuildAnswer
+		if err := json.Unmarshal(msg.Data, &answer); err != nil || answer.Error != "" {
+			t.Fatalf("answer %s, %v", msg.Data, err)
+		}
+		delivered := make(chan struct{})
+		go func() { defer close(delivered); w.deliver(shuffled(events[half:], uint64(n)), 4, time.Minute) }()
+		if !w.payments.died(30 * time.Second) {
+			t.Fatalf("%s was not hit: the point proves nothing", point)
+		}
+		w.payments.start()
+		w.payments.ready()
+		<-delivered
+		eventually(t, time.Minute, "the rebuild has ended", func() error {
+			s, err := w.log.RebuildState(t.Context())
+			if err == nil && (s.Phase != natsstream.RebuildDone || s.Generation != answer.State.Generation) {
+				err = fmt.Errorf("it is %s to %s %s", s.Phase, s.Generation, s.Trouble)
+			}
+			return err
+		})
+		w.settled(30 * time.Second)
+		eventually(t, time.Minute, "everything holds", func() error {
+			var all []error
+			for _, text := range w.checkInvariants(quotes) {
+				all = append(all, errors.New(text))
+			}
+			return errors.Join(all...)
+		})
+		keys, err := w.cache.Keys(t.Context(), answer.State.From+":*").Result()
+		if err != nil || len(keys) > 0 {
+			t.Errorf("after %s %d old keys are left, %v", point, len(keys), err)
+		}
+	}
+}
