@@ -53,6 +53,9 @@ func TestSellerAndCustomerTakeAQuoteFromDraftToPaid(t *testing.T) {
 	seller.sees("cannot be turned on yet")
 	seller.sees("A quote in HUF cannot be paid by Stripe")
 	seller.look("step-payment-locked")
+	if !seller.is(buttons("Change the currency") + " == 1 && " + buttons("Go to Connected apps") + " == 0") {
+		t.Errorf("the way out is not the one to the currency:\n%s", seller.text())
+	}
 
 	currency := func(code string) {
 		seller.open(quote + "/details")
