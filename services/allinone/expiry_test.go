@@ -20,6 +20,7 @@ import (
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/libs/platform/redisquote/redistest"
+	"quittance.internal/libs/platform/signin"
 	"quittance.internal/libs/platform/stripegate"
 	"quittance.internal/services/ingress"
 	"quittance.internal/services/payments"
@@ -81,7 +82,7 @@ func openShop(t *testing.T) *shop {
 	must(err)
 	s.run(box)
 	s.stripe = box.URL()
-	tokens, err := quotes.ParseTokens("sue:seller:" + s.token)
+	tokens, err := signin.ParseTokens("sue:seller:" + s.token)
 	must(err)
 	quo, err := quotes.New(t.Context(), quotes.Config{
 		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: server.Config("quotes"), Redis: cache.Config(), Durability: natsstream.DurabilityRelaxed,

@@ -15,6 +15,7 @@ import (
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/policyfile"
 	"quittance.internal/libs/platform/redisquote"
+	"quittance.internal/libs/platform/signin"
 	"quittance.internal/libs/platform/stripegate"
 )
 
@@ -27,7 +28,7 @@ type Config struct {
 	// Durability is server or relaxed; MonitorURL is where server is checked.
 	Durability, MonitorURL string
 	// Tokens are who may call the API.
-	Tokens []Token
+	Tokens []signin.Token
 	// TokensFile, if not empty, is read again every FollowEvery (default 5 s):
 	// its content replaces Tokens when it is sound.
 	TokensFile  string
@@ -113,7 +114,7 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	if c.TrustedProxies, err = ParseProxies(r.String("TRUSTED_PROXIES", "")); err != nil {
 		r.Fault("TRUSTED_PROXIES", "%w", err)
 	}
-	if c.Tokens, err = ParseTokens(r.Secret("API_TOKENS").Reveal()); err != nil {
+	if c.Tokens, err = signin.ParseTokens(r.Secret("API_TOKENS").Reveal()); err != nil {
 		r.Fault("API_TOKENS", "%w", err)
 	}
 	if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"quittance.internal/libs/platform/signin"
 	"quittance.internal/services/quotes"
 )
 
@@ -29,7 +30,7 @@ func TestSettingsHaveDefaults(t *testing.T) {
 		cfg.PublicURL != "https://q.example" || cfg.NATS.Name != "quotes" || len(cfg.Tokens) != 5 {
 		t.Errorf("settings = %+v", cfg)
 	}
-	if got := cfg.Tokens[4]; got.Name != "otto" || got.Role != quotes.RoleSeller || got.Seller != "other" || cfg.Tokens[0].Seller != quotes.DefaultSeller {
+	if got := cfg.Tokens[4]; got.Name != "otto" || got.Role != signin.RoleSeller || got.Seller != "other" || cfg.Tokens[0].Seller != signin.DefaultSeller {
 		t.Errorf("tokens = %+v", cfg.Tokens)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/domain/seller"
 	"quittance.internal/libs/operations/journal"
+	"quittance.internal/libs/platform/signin"
 	"quittance.internal/libs/platform/stripegate"
 )
 
@@ -52,15 +53,15 @@ func (s *Service) newState(c *call) (string, error) {
 		return "", err
 	}
 	value := nonce + "." + strconv.FormatInt(s.cfg.Now().Add(stateLength).Unix(), 10)
-	return value + "." + c.token.sign(statePurpose, c.csrf+"."+value), nil
+	return value + "." + c.token.Sign(statePurpose, c.csrf+"."+value), nil
 }
 
 // checkState is nil for a state that this session got and that is not too old.
 func (s *Service) checkState(c *call, state string) error {
-	value, mac := cutLast(state, ".")
-	_, until := cutLast(value, ".")
+	value, mac := signin.CutLast(state, ".")
+	_, until := signin.CutLast(value, ".")
 	end, err := strconv.ParseInt(until, 10, 64)
-	if !sameText(mac, c.token.sign(statePurpose, c.csrf+"."+value)) || err != nil || !s.cfg.Now().Before(time.Unix(end, 0)) {
+	if !signin.SameText(mac, c.token.Sign(statePurpose, c.csrf+"."+value)) || err != nil || !s.cfg.Now().Before(time.Unix(end, 0)) {
 		return errState
 	}
 	return nil

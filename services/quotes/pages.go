@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/platform/webui"
 )
 
 // pagesFS holds templates, styles, scripts and translations of all pages.
@@ -27,7 +28,7 @@ func mustParsePages() map[string]*template.Template {
 	if err != nil {
 		panic(err)
 	}
-	layout := template.Must(template.New("layout.html").Funcs(template.FuncMap{"asset": assetPath}).ParseFS(pagesFS, "pages/layout.html", "pages/part_*.html"))
+	layout := template.Must(template.New("layout.html").Funcs(template.FuncMap{"asset": assets.Path}).ParseFS(pagesFS, "pages/layout.html", "pages/part_*.html"))
 	all := map[string]*template.Template{}
 	for _, f := range files {
 		if path.Ext(f.Name()) != ".html" || f.Name() == "layout.html" || strings.HasPrefix(f.Name(), "part_") {
@@ -111,14 +112,6 @@ func (v view) Every(r *quote.Recurring) string {
 	}
 }
 
-// pagePolicy is the Content-Security-Policy of a page: everything comes from this
-// service, nothing stands in the page itself, nobody may frame it. Leads are the
-// other origins to which a form of the page may redirect.
-func pagePolicy(leads ...string) string {
-	return "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; form-action " +
-		strings.Join(append([]string{"'self'"}, leads...), " ") + "; base-uri 'none'; frame-ancestors 'none'"
-}
-
 // render answers with a page: its file's name, and its data, which embeds view.
 // It writes nothing when the page cannot be made.
 func (s *Service) render(w http.ResponseWriter, c *call, status int, name string, data any, leads ...string) error {
@@ -128,15 +121,8 @@ func (s *Service) render(w http.ResponseWriter, c *call, status int, name string
 	}
 	s.rememberLanguage(w, c.Request)
 	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
+	webui.Headers(h, leads...)
 	h.Set("Content-Language", language(c.Request))
-	h.Set("Content-Security-Policy", pagePolicy(leads...))
-	h.Set("X-Robots-Tag", "noindex, nofollow")
-	// The address is a secret: no other site hears of it. Forms of our own still say
-	// where they come from.
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
 	h.Add("Vary", "Accept, Accept-Language, Cookie")
 	w.WriteHeader(status)
 	// A failed write means that the reader has gone; there is nobody left to tell.

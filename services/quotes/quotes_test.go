@@ -21,6 +21,7 @@ import (
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/libs/platform/redisquote/redistest"
+	"quittance.internal/libs/platform/signin"
 	"quittance.internal/services/quotes"
 )
 
@@ -72,7 +73,7 @@ func start(t *testing.T) *fixture {
 	if err := f.redis.Client().Set(t.Context(), keys.Marker("0"), "1", 0).Err(); err != nil { // payments has been here
 		t.Fatal(err)
 	}
-	list, err := quotes.ParseTokens(allTokens)
+	list, err := signin.ParseTokens(allTokens)
 	if err != nil {
 		t.Fatal(err)
 	}

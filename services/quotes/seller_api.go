@@ -14,6 +14,7 @@ import (
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/domain/seller"
 	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/signin"
 )
 
 // sellerView is the seller as the API shows him.
@@ -69,7 +70,7 @@ func (s *Service) showSeller(w http.ResponseWriter, c *call) error {
 // seller is the seller that the path names, if the caller may see him.
 func (c *call) seller() (string, error) {
 	id := c.PathValue("seller")
-	oversees := c.token.Role == RoleAdmin || c.token.Role == RoleOperator
+	oversees := c.token.Role == signin.RoleAdmin || c.token.Role == signin.RoleOperator
 	if !oversees && id != c.token.Seller {
 		return "", refuse(http.StatusForbidden, "forbidden", "A token of the role "+c.token.Role+" sees its own seller only.")
 	}
@@ -82,7 +83,7 @@ func (c *call) seller() (string, error) {
 // administered is the seller that the path names, if the caller may say what he
 // paid us for.
 func (c *call) administered() (string, error) {
-	if c.token.Role != RoleAdmin {
+	if c.token.Role != signin.RoleAdmin {
 		return "", refuse(http.StatusForbidden, "forbidden", "Plans and seats are given by a token of the role admin; this one is of the role "+c.token.Role+".")
 	}
 	return c.seller()

@@ -31,7 +31,7 @@ type sellerFrame struct {
 func (s *Service) sellerFrame(c *call, nav string) sellerFrame {
 	return sellerFrame{
 		view: s.view(c), CSRF: c.csrf, User: c.token.Name, Seller: c.token.Seller, Role: c.token.Role,
-		MayWrite: c.token.mayWrite(), Nav: nav, Test: s.cfg.Mode == event.ModeTest,
+		MayWrite: mayWrite(c.token), Nav: nav, Test: s.cfg.Mode == event.ModeTest,
 	}
 }
 

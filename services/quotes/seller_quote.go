@@ -119,12 +119,8 @@ func (s *Service) followRecord(w http.ResponseWriter, c *call) error {
 	if _, err := s.find(c); err != nil {
 		return err
 	}
-	cookie, err := c.Cookie(sessionCookie)
-	if err != nil {
-		return errSignedOut
-	}
 	return s.follow(w, c, c.quoteID, func(ctx context.Context) (string, error) {
-		if _, _, ok := s.session(cookie.Value); !ok {
+		if _, _, ok := s.door.Session(c.Request); !ok {
 			return gone, nil
 		}
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout)

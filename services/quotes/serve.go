@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/signin"
 )
 
 const (
@@ -27,7 +28,7 @@ const (
 // rest are the request's own.
 type call struct {
 	*http.Request
-	token Token
+	token signin.Token
 	// csrf is the CSRF token of the session that a page is asked for in; empty for
 	// the API and for whoever is not signed in.
 	csrf string
@@ -116,13 +117,13 @@ func (s *Service) authorize(w http.ResponseWriter, c *call, who access) error {
 // authorizeAPI takes the token from the Authorization header.
 func (s *Service) authorizeAPI(w http.ResponseWriter, c *call, who access) error {
 	scheme, presented, _ := strings.Cut(c.Header.Get("Authorization"), " ")
-	token, ok := s.tokens.find(strings.TrimSpace(presented))
+	token, ok := s.tokens.Find(strings.TrimSpace(presented))
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="quittance"`)
 		return refuse(http.StatusUnauthorized, "unauthorized", "Send a valid token: Authorization: Bearer <token>.")
 	}
 	c.token = token
-	if who == writer && !token.mayWrite() {
+	if who == writer && !mayWrite(token) {
 		return refuse(http.StatusForbidden, "forbidden", "A token of the role "+token.Role+" may read only.")
 	}
 	return nil

@@ -32,6 +32,7 @@ import (
 	"quittance.internal/libs/platform/httpserve"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
+	"quittance.internal/libs/platform/signin"
 	"quittance.internal/libs/platform/stripegate"
 )
 
@@ -39,7 +40,8 @@ import (
 type Service struct {
 	cfg     Config
 	log     *zap.Logger
-	tokens  *tokens
+	tokens  *signin.Tokens
+	door    *signin.Door
 	origins *http.CrossOriginProtection
 	metrics *metrics
 
@@ -63,7 +65,8 @@ type Service struct {
 // New connects to NATS and Redis, checks that the log keeps what is entrusted to
 // it, and binds both addresses.
 func New(ctx context.Context, cfg Config, log *zap.Logger) (*Service, error) {
-	s := &Service{cfg: cfg.withDefaults(), log: log, tokens: newTokens(cfg.Tokens), origins: newOrigins(cfg.PublicURL), http: &http.Client{Timeout: comeBackTimeout}}
+	s := &Service{cfg: cfg.withDefaults(), log: log, tokens: signin.NewTokens(cfg.Tokens), origins: signin.Origins(cfg.PublicURL), http: &http.Client{Timeout: comeBackTimeout}}
+	s.door = &signin.Door{Tokens: s.tokens, Cookie: sessionCookie, PublicURL: s.cfg.PublicURL, Now: s.cfg.Now, Random: s.cfg.Random}
 	s.throttle, s.live = newThrottle(s.cfg.PageRate, throttleClients), newLive(s.cfg.Streams)
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -133,12 +136,12 @@ func (s *Service) Ready(ctx context.Context) error {
 // closes what New opened.
 func (s *Service) Run(ctx context.Context) error {
 	s.log.Info("quotes started", zap.Stringer("addr", s.Addr()), zap.Stringer("admin_addr", s.AdminAddr()),
-		zap.String("mode", s.cfg.Mode), zap.String("public_url", s.cfg.PublicURL), zap.Int("tokens", s.tokens.count()),
+		zap.String("mode", s.cfg.Mode), zap.String("public_url", s.cfg.PublicURL), zap.Int("tokens", s.tokens.Count()),
 		zap.String("durability", s.cfg.Durability), zap.String("policy", s.cfg.Policy.Date), zap.Bool("stripe", s.stripe != nil))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.public.Serve(ctx) })
 	group.Go(func() error { return s.admin.Serve(ctx) })
-	group.Go(func() error { s.tokens.follow(ctx, s.cfg.TokensFile, s.cfg.FollowEvery, s.log); return nil })
+	group.Go(func() error { s.tokens.Follow(ctx, s.cfg.TokensFile, s.cfg.FollowEvery, s.log); return nil })
 	group.Go(func() error { return s.live.run(ctx, s.nc) })
 	group.Go(func() error { s.stream.FollowGeneration(ctx, s.cfg.GenerationEvery, s.readGeneration); return nil })
 	group.Go(func() error { return s.deadServer().Serve(ctx) })

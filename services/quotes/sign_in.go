@@ -28,11 +28,9 @@ func (s *Service) showHome(w http.ResponseWriter, c *call) error {
 // showSignIn asks who is there; whoever is signed in goes on.
 func (s *Service) showSignIn(w http.ResponseWriter, c *call) error {
 	next := sellerPath(c.URL.Query().Get("next"))
-	if cookie, err := c.Cookie(sessionCookie); err == nil {
-		if _, _, ok := s.session(cookie.Value); ok {
-			http.Redirect(w, c.Request, next, http.StatusSeeOther)
-			return nil
-		}
+	if _, _, ok := s.door.Session(c.Request); ok {
+		http.Redirect(w, c.Request, next, http.StatusSeeOther)
+		return nil
 	}
 	v := s.sellerFrame(c, "")
 	v.Title = v.T("Sign in")
@@ -49,7 +47,7 @@ func (s *Service) signIn(w http.ResponseWriter, c *call) error {
 		return formError(err)
 	}
 	next := sellerPath(c.PostForm.Get("next"))
-	token, ok := s.tokens.find(strings.TrimSpace(c.PostForm.Get("token")))
+	token, ok := s.tokens.Find(strings.TrimSpace(c.PostForm.Get("token")))
 	if !ok {
 		v := s.sellerFrame(c, "")
 		v.Title = v.T("Sign in")
@@ -58,12 +56,12 @@ func (s *Service) signIn(w http.ResponseWriter, c *call) error {
 			sellerFrame: v, Next: next, Fault: v.T("This token is not known. Check that all of it was pasted, or ask your operator for a new one."),
 		})
 	}
-	value, err := s.newSession(token)
+	value, err := s.door.Begin(token)
 	if err != nil {
 		return err
 	}
 	c.token, c.result = token, "signed_in"
-	s.setSession(w, value)
+	s.door.SetCookie(w, value)
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, c.Request, next, http.StatusSeeOther)
 	return nil
@@ -71,7 +69,7 @@ func (s *Service) signIn(w http.ResponseWriter, c *call) error {
 
 // signOut ends the browser's session.
 func (s *Service) signOut(w http.ResponseWriter, c *call) error {
-	s.setSession(w, "")
+	s.door.SetCookie(w, "")
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, c.Request, "/signin", http.StatusSeeOther)
 	return nil

@@ -22,6 +22,7 @@ import (
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/libs/platform/redisquote/redistest"
+	"quittance.internal/libs/platform/signin"
 	"quittance.internal/libs/platform/stripegate"
 	"quittance.internal/services/ingress"
 	"quittance.internal/services/payments"
@@ -89,7 +90,7 @@ func newWorld(t *testing.T) *world {
 		NATS: nats.Config("payments"), Redis: store.Config(), Addr: "127.0.0.1:0", Mode: event.ModeTest, Batch: 64, ParkedFor: time.Hour, Version: "test", Now: time.Now,
 	}, zap.NewNop())
 	w.run(worker, err)
-	tokens, err := quotes.ParseTokens(roles)
+	tokens, err := signin.ParseTokens(roles)
 	if err != nil {
 		t.Fatal(err)
 	}

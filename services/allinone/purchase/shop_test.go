@@ -23,6 +23,7 @@ import (
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/libs/platform/redisquote/redistest"
+	"quittance.internal/libs/platform/signin"
 	"quittance.internal/libs/platform/stripegate"
 	"quittance.internal/services/ingress"
 	"quittance.internal/services/payments"
@@ -77,7 +78,7 @@ func open(tb testing.TB, gate ...func(*stripegate.Config)) *shop {
 	worker := run(tb, payments.New, payments.Config{
 		NATS: s.nats.Config("payments"), Redis: redis.Config(), Addr: "127.0.0.1:0", Mode: event.ModeTest, Batch: 64, ParkedFor: 72 * time.Hour, Version: "test", Now: s.now,
 	})
-	tokens, err := quotes.ParseTokens("sue:seller:" + token)
+	tokens, err := signin.ParseTokens("sue:seller:" + token)
 	if err != nil {
 		tb.Fatal(err)
 	}

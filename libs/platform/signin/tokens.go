@@ -1,4 +1,4 @@
-package quotes
+package signin
 
 import (
 	"context"
@@ -17,8 +17,8 @@ import (
 	"quittance.internal/libs/platform/env"
 )
 
-// The roles of a token. Every role may read; RoleSeller and RoleAdmin may also
-// write. RoleOperator is for the operator's tools.
+// The roles of a token. What each may do is decided by the service that it is
+// presented to.
 const (
 	RoleSeller   = "seller"
 	RoleViewer   = "viewer"
@@ -36,15 +36,15 @@ const weakToken = 20
 // seller. The token itself is kept as its hash and keys made from it only.
 type Token struct {
 	Name, Role, Seller string
-	hash               [sha256.Size]byte
-	weak               bool
+	// Bound says that the entry names its seller: the token is for that seller's
+	// business and no other.
+	Bound bool
+	hash  [sha256.Size]byte
+	weak  bool
 	// sessionRef and sessionKey name and sign the sessions of this token.
 	sessionRef string
 	sessionKey [sha256.Size]byte
 }
-
-// mayWrite reports whether the token may give commands.
-func (t Token) mayWrite() bool { return t.Role == RoleSeller || t.Role == RoleAdmin }
 
 // ParseTokens reads "name:role[@seller]:token,…". It returns every fault at once
 // and never quotes a token in one.
@@ -100,25 +100,27 @@ func parseToken(entry string) (Token, error) {
 	case secret == "" || strings.ContainsAny(secret, " \t\r\n"):
 		return Token{}, fmt.Errorf("the token of %s is empty or has spaces in it", parts[0])
 	}
-	t := Token{Name: parts[0], Role: role, Seller: seller, hash: sha256.Sum256([]byte(secret)), weak: len(secret) < weakToken}
+	t := Token{Name: parts[0], Role: role, Seller: seller, Bound: named, hash: sha256.Sum256([]byte(secret)), weak: len(secret) < weakToken}
 	t.sessionRef, t.sessionKey = sessionSecrets(secret)
 	return t, nil
 }
 
-// tokens holds the tokens in force; safe for concurrent use.
-type tokens struct{ list atomic.Pointer[[]Token] }
+// Tokens holds the tokens in force. It is safe for concurrent use.
+type Tokens struct{ list atomic.Pointer[[]Token] }
 
-func newTokens(list []Token) *tokens {
-	t := &tokens{}
+// NewTokens returns Tokens of which the list is in force.
+func NewTokens(list []Token) *Tokens {
+	t := &Tokens{}
 	t.list.Store(&list)
 	return t
 }
 
-func (t *tokens) count() int { return len(*t.list.Load()) }
+// Count is how many are in force.
+func (t *Tokens) Count() int { return len(*t.list.Load()) }
 
-// find looks a presented token up. It compares hashes in constant time, with
+// Find looks a presented token up. It compares hashes in constant time, with
 // every entry, so that the time says neither how much of one nor which matched.
-func (t *tokens) find(presented string) (Token, bool) {
+func (t *Tokens) Find(presented string) (Token, bool) {
 	hash := sha256.Sum256([]byte(presented))
 	var found Token
 	matched := 0
@@ -130,9 +132,9 @@ func (t *tokens) find(presented string) (Token, bool) {
 	return found, matched == 1
 }
 
-// follow reads the file every so often until ctx ends, so that tokens change
+// Follow reads the file every so often until ctx ends, so that tokens change
 // without a restart. What cannot be used is logged and the tokens in force stay.
-func (t *tokens) follow(ctx context.Context, path string, every time.Duration, log *zap.Logger) {
+func (t *Tokens) Follow(ctx context.Context, path string, every time.Duration, log *zap.Logger) {
 	for _, token := range *t.list.Load() {
 		if token.weak {
 			log.Warn("api token is short enough to be guessed", zap.String("token_name", token.Name))
@@ -165,7 +167,7 @@ func (t *tokens) follow(ctx context.Context, path string, every time.Duration, l
 	}
 }
 
-func (t *tokens) replace(content string, log *zap.Logger) error {
+func (t *Tokens) replace(content string, log *zap.Logger) error {
 	list, err := ParseTokens(content)
 	if err != nil {
 		return fmt.Errorf("read API_TOKENS_FILE: %w", err)
