@@ -28,6 +28,9 @@ type ResendRequest struct {
 	Revision int    `json:"revision"`
 	// Kind is which mail: paid, also where it is empty, or expiring.
 	Kind string `json:"kind,omitempty"`
+	// Number, where it is not 0, is which resend is meant: 1 for the first. A request that would send a later one is refused, so
+	// that the same request is never two mails.
+	Number int `json:"number,omitempty"`
 	// Reason is the operator's; it is logged here and recorded in the journal by the tool.
 	Reason string `json:"reason"`
 }
@@ -124,6 +127,9 @@ func (r *resender) resend(ctx context.Context, req ResendRequest) (string, Entry
 	n, err := r.open(ctx, told)
 	if err != nil {
 		return "", Entry{}, fmt.Errorf("resend: %w", err)
+	}
+	if req.Number > 0 && n > req.Number {
+		return told.key(req.Number), Entry{}, fmt.Errorf("resend: it was sent again %d times already", n-1)
 	}
 	j := job{key: told.key(n), news: told, sequence: record.Sequence, rules: r.sender.rules}
 	if n > 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/deadletter"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/services/notifier"
 )
@@ -29,6 +30,63 @@ func ask(t *testing.T, nc *nats.Conn, body any) notifier.ResendAnswer {
 		t.Fatal(err)
 	}
 	return answer
+}
+
+// The same request is never two mails: whoever asks says which resend he means.
+func TestTheSameRequestSendsOneMail(t *testing.T) {
+	h := newHouse(t, script{})
+	h.start(h.config())
+	h.pay(0, 1)
+	h.settled(0, 1, notifier.StateSent)
+	nc := h.nats.Conn("operator")
+	request := please(0)
+	request.Number = 1
+	if a := ask(t, nc, request); a.Error != "" || a.Key != "main.q_0.2.paid.1" {
+		t.Fatalf("resend = %+v", a)
+	}
+	if a := ask(t, nc, request); !strings.Contains(a.Error, "sent again 1 times already") || len(h.smtp.mails()) != 2 {
+		t.Errorf("the same request again = %+v with %d mails, want it refused", a, len(h.smtp.mails()))
+	}
+	request.Number = 2
+	if a := ask(t, nc, request); a.Error != "" || a.Key != "main.q_0.2.paid.2" {
+		t.Errorf("another request = %+v, want a mail of its own", a)
+	}
+}
+
+// R69: a letter of the notifier is tried again; a mail that went out meanwhile is not sent twice.
+func TestADeadLetterOfAMailThatWentOutSendsNoSecond(t *testing.T) {
+	h := newHouse(t, script{})
+	h.start(h.config())
+	h.pay(0, 1)
+	h.settled(0, 1, notifier.StateSent)
+	sent := paidQuote(0)
+	record, err := h.log.Read(t.Context(), event.StreamQuotes, event.QuoteSubject{Event: event.NamePaid, Seller: "main", Quote: sent.Paid.QuoteID, N: "2"}.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	poison, err := h.log.Fact(t.Context(), natsstream.Message{Subject: "quote.paid.main.q_poison.1", Data: []byte("no event")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.log.SetAside(t.Context(), natsstream.DeadLetter{Consumer: "notifier", Record: record, Reason: "a bug of yesterday", Attempts: 1}); err != nil {
+		t.Fatal(err)
+	}
+	retry := func(seq uint64) deadletter.Answer {
+		var a deadletter.Answer
+		eventually(t, func() bool {
+			key := deadletter.Key{Consumer: "notifier", Stream: event.StreamQuotes, Sequence: seq}
+			a, err = deadletter.Ask(t.Context(), h.nats.Conn("operator"), deadletter.Request{Verb: deadletter.VerbRetry, Key: key, Who: "ada@desk", Why: "fixed"})
+			return err == nil && !strings.Contains(a.Error, natsstream.ErrNotFound.Error())
+		}, "the notifier answers for the letter")
+		return a
+	}
+	if a := retry(record.Sequence); a.Error != "" || a.Outcome != "sent" || a.Letter.State != deadletter.Resolved {
+		t.Errorf("retry of a mail that went out = %+v, want it resolved", a)
+	}
+	if a := retry(poison.Sequence); !strings.Contains(a.Error, "set aside again") || a.Letter.Rounds != 2 {
+		t.Errorf("retry of what is no event = %+v, want a second round", a)
+	}
+	h.oneEach(1)
 }
 
 func please(n int) notifier.ResendRequest {

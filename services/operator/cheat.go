@@ -64,6 +64,18 @@ quotectl parked list --older-than 24h
 # fold one again now; end the wait of another
 quotectl parked release evt_1QaB --reason "ticket 4711"
 quotectl parked release evt_1QaC --give-up --reason "not ours"`,
+	"mail": `# what needs a person: will not be sent, or nobody knows
+quotectl mail list --state rejected,parked,ambiguous
+quotectl mail show q_1042
+# the same command twice is one mail; --again sends one more
+quotectl mail resend q_1042 --reason "mailbox was full"`,
+	"subscribers": `# how far each is, with exit code 3 when one is behind
+quotectl subscribers list
+quotectl subscribers lag --max-lag 1000 --max-age 5m
+# who has not processed the quote.paid of a quote
+quotectl subscribers missing q_1042
+# deliver a day again to one subscriber, and to no other
+quotectl subscribers replay --consumer crm --from 24h --reason "they lost a day" --yes`,
 	"replay": `# fold a stored event again: harmless, since equal facts change nothing
 quotectl replay evt_1QaB --reason "ticket 4711"
 # by its place in the log

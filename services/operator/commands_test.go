@@ -28,6 +28,8 @@ var commands = []string{
 	"events", "events list", "events get", "events tail",
 	"dead", "dead list", "dead show", "dead retry", "dead discard",
 	"parked", "parked list", "parked release",
+	"mail", "mail list", "mail show", "mail resend",
+	"subscribers", "subscribers list", "subscribers lag", "subscribers missing", "subscribers replay",
 	"replay",
 	"rebuild",
 	"check", "check conservation",

@@ -108,6 +108,8 @@ $DATA_DIR/client.env, ./data/client.env. The all-in-one runner writes such a fil
 		a.eventsCommand(),
 		a.deadCommand(),
 		a.parkedCommand(),
+		a.mailCommand(),
+		a.subscribersCommand(),
 		a.replayCommand(),
 		a.rebuildCommand(),
 		a.checkCommand(),
