@@ -3,8 +3,6 @@ package operator
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,9 +11,6 @@ import (
 	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/platform/deadletter"
 )
-
-// journalLetters is how many letters an entry of the journal names; of the others it has the number.
-const journalLetters = 500
 
 var deadTexts = map[string]struct{ short, long, example, states string }{
 	deadletter.VerbRetry: {
@@ -106,28 +101,8 @@ func (b backend) letters(ctx context.Context, refs []string, f dead.Filter) ([]d
 }
 
 func (a *app) actOnLetters(ctx context.Context, b backend, letters []deadletter.Letter, o dead.Order) error {
-	results := []dead.Result{}
-	failed := 0
-	target := letters[0].String()
-	if len(letters) > 1 {
-		target = fmt.Sprintf("%d letters", len(letters))
-	}
-	entry := journal.Entry{Action: "dead_" + o.Verb, Reason: o.Why, Target: target}
 	told := a.looking()
-	err := a.journaled(ctx, b.log, entry, func(e *journal.Entry) error {
-		err := b.desk().Run(ctx, letters, o, func(r dead.Result) {
-			results = append(results, r)
-			if r.Error != "" {
-				failed++
-			}
-			told(uint64(len(results)), uint64(len(letters)))
-		})
-		e.Detail = deadDetail(letters, results, failed)
-		if len(letters) == 1 && len(results) == 1 {
-			e.Before, e.After = string(letters[0].State), string(results[0].Letter.State)
-		}
-		return err
-	})
+	results, failed, err := b.desk().Carry(ctx, journal.New(b.log, a.now), letters, o, func(done int) { told(uint64(done), uint64(len(letters))) })
 	if showErr := a.showDeadResults(results); showErr != nil {
 		return errors.Join(err, showErr)
 	}
@@ -139,14 +114,6 @@ func (a *app) actOnLetters(ctx context.Context, b backend, letters []deadletter.
 		err = advice.New(next, "%s: %d of %d letters are as they were, or set aside again", o.Verb, failed, len(results))
 	}
 	return err
-}
-
-func deadDetail(letters []deadletter.Letter, results []dead.Result, failed int) map[string]any {
-	named := make([]string, 0, min(len(results), journalLetters))
-	for _, r := range results[:cap(named)] {
-		named = append(named, strings.TrimSpace(r.Letter.String()+" "+r.Outcome))
-	}
-	return map[string]any{"selected": len(letters), "done": len(results) - failed, "failed": failed, "letters": named}
 }
 
 func (a *app) showDeadResults(results []dead.Result) error {

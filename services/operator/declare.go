@@ -111,7 +111,7 @@ func (a *app) recordDeclaration(ctx context.Context, log *natsstream.Log, all []
 	if len(all) == 0 {
 		return nil
 	}
-	return a.record(ctx, journal.New(log, a.now), journal.Entry{Action: "declare", Reason: reason, Target: "log", Detail: all})
+	return journal.New(log, a.now).Note(ctx, journal.Entry{Action: "declare", Who: who(), Reason: reason, Target: "log", Detail: all})
 }
 
 // checkDeclared compares without changing anything.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -19,9 +18,6 @@ import (
 	"quittance.internal/libs/operations/selection"
 	"quittance.internal/libs/platform/natsstream"
 )
-
-// journalTimeout bounds the writing of one entry; it must be written even when the command was interrupted.
-const journalTimeout = 10 * time.Second
 
 func (a *app) journalCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -216,29 +212,10 @@ func (a *app) openJournal(ctx context.Context) (*journal.Journal, func(), error)
 	return journal.New(log, a.now), nc.Close, nil
 }
 
-// journaled carries an action out and records it, whatever came of it: nothing is done where nothing can be recorded. act
-// may complete the entry.
+// journaled carries an action of this person out and records it, whatever came of it.
 func (a *app) journaled(ctx context.Context, log *natsstream.Log, e journal.Entry, act func(e *journal.Entry) error) error {
-	j := journal.New(log, a.now)
-	if err := j.Ready(ctx); err != nil {
-		return advise("quotectl declare", "the journal cannot be written, so nothing was done: %w", err)
-	}
-	actErr := act(&e)
-	if actErr != nil {
-		e.Detail = map[string]any{"error": actErr.Error(), "detail": e.Detail}
-	}
-	return errors.Join(actErr, a.record(ctx, j, e))
-}
-
-// record writes one entry, also after the command was interrupted.
-func (a *app) record(ctx context.Context, j *journal.Journal, e journal.Entry) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalTimeout)
-	defer cancel()
 	e.Who = who()
-	if _, err := j.Append(ctx, e); err != nil {
-		return fmt.Errorf("%s was carried out and is not in the journal: %w", e.Action, err)
-	}
-	return nil
+	return journal.New(log, a.now).Around(ctx, e, act)
 }
 
 // who is the person at the command line: user@host.

@@ -3,9 +3,12 @@ package dead
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"quittance.internal/libs/operations/advice"
+	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/platform/deadletter"
 )
 
@@ -58,4 +61,36 @@ func (d Desk) one(ctx context.Context, l deadletter.Letter, o Order) (Result, er
 		r.Letter = l
 	}
 	return r, nil
+}
+
+// journalLetters is how many letters an entry of the journal names; of the others it has the number.
+const journalLetters = 500
+
+// Carry is Run with an entry in the journal. The results are those until it ended; failed counts the letters that are as they
+// were, or set aside again.
+func (d Desk) Carry(ctx context.Context, j *journal.Journal, letters []deadletter.Letter, o Order, told func(done int)) (results []Result, failed int, err error) {
+	results = []Result{}
+	entry := journal.Entry{Action: "dead_" + o.Verb, Who: o.Who, Reason: o.Why, Target: letters[0].String()}
+	if len(letters) > 1 {
+		entry.Target = fmt.Sprintf("%d letters", len(letters))
+	}
+	err = j.Around(ctx, entry, func(e *journal.Entry) error {
+		err := d.Run(ctx, letters, o, func(r Result) {
+			results = append(results, r)
+			if r.Error != "" {
+				failed++
+			}
+			told(len(results))
+		})
+		named := make([]string, 0, min(len(results), journalLetters))
+		for _, r := range results[:cap(named)] {
+			named = append(named, strings.TrimSpace(r.Letter.String()+" "+r.Outcome))
+		}
+		e.Detail = map[string]any{"selected": len(letters), "done": len(results) - failed, "failed": failed, "letters": named}
+		if len(letters) == 1 && len(results) == 1 {
+			e.Before, e.After = string(letters[0].State), string(results[0].Letter.State)
+		}
+		return err
+	})
+	return results, failed, err
 }
