@@ -66,8 +66,8 @@ func TestSellerAndCustomerTakeAQuoteFromDraftToPaid(t *testing.T) {
 	currency("EUR")
 	seller.press("Save and continue")
 	seller.sees("3-D Secure")
-	seller.do("turn the switch on", clickCSS(`input[role="switch"]`))
-	seller.do("state 3-D Secure", clickCSS(`input[name="payment.three_d_secure"][value="yes"]`))
+	seller.clickOn(`input[role="switch"]`)
+	seller.clickOn(`input[name="payment.three_d_secure"][value="yes"]`)
 	seller.look("step-payment")
 	seller.press("Save and continue")
 	seller.sees("Not ready to be published")
@@ -85,7 +85,7 @@ func TestSellerAndCustomerTakeAQuoteFromDraftToPaid(t *testing.T) {
 	}
 
 	currency("EUR")
-	seller.do("remove the third line", clickCSS(`button[value="remove 2"]`))
+	seller.clickOn(`button[value="remove 2"]`)
 	seller.until("the line is gone", `!document.querySelector("[name='line_items[2].name']")`)
 	seller.press("Save and continue")
 	seller.sees("3-D Secure")

@@ -173,8 +173,41 @@ func buttons(text string) string { return pressable(text) + ".length" }
 // press clicks the first of them.
 func (w *tab) press(text string) {
 	w.t.Helper()
-	w.until("there is a button "+text, buttons(text)+" > 0")
-	w.do("press "+text, chromedp.Click(chromedp.JSPath(pressable(text)+"[0]"), chromedp.NodeVisible))
+	w.click("press "+text, pressable(text)+"[0]")
+}
+
+// clickOn clicks what a selector of CSS finds.
+func (w *tab) clickOn(selector string) {
+	w.t.Helper()
+	w.click("click "+selector, fmt.Sprintf("document.querySelector(%q)", selector))
+}
+
+// click clicks an element as a person does, who needs to see it: it is not clicked as long as something covers it. To find, to look and
+// to click are one step, since the page may change itself in between.
+func (w *tab) click(what, element string) {
+	w.t.Helper()
+	script := fmt.Sprintf(`(() => {
+		const e = %s;
+		if (!e || e.disabled) return false;
+		e.scrollIntoView({ block: "center", behavior: "instant" });
+		const r = e.getClientRects()[0];
+		const top = r && document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2);
+		if (!top || !e.contains(top)) return false;
+		e.focus();
+		e.click();
+		return true;
+	})()`, element)
+	for deadline := time.Now().Add(patience); ; pause() {
+		ctx, cancel := context.WithTimeout(w.ctx, 20*time.Second)
+		clicked, err := chromedp.Run(ctx, chromedp.Evaluate[bool](script, func(p *runtime.EvaluateParams) { yes := true; p.UserGesture = &yes }))
+		cancel()
+		if err == nil && clicked {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("not within %s: %s (%v)\n%s", patience, what, err, w.text())
+		}
+	}
 }
 
 // enter writes into the fields of a form, by name; of a choice it takes the value.
@@ -182,18 +215,18 @@ func (w *tab) enter(fields ...[2]string) {
 	w.t.Helper()
 	for _, f := range fields {
 		field := chromedp.CSS(fmt.Sprintf(`[name=%q]`, f[0]))
-		w.until("there is a field "+f[0], fmt.Sprintf(`document.querySelector(%q)`, string(field)))
-		if w.is(fmt.Sprintf(`document.querySelector(%q).matches("select, [type=date]")`, string(field))) {
+		element := fmt.Sprintf(`document.querySelector(%q)`, string(field))
+		w.until("there is a field "+f[0], element)
+		if w.is(element + `.matches("select, [type=date]")`) {
 			w.do("choose "+f[0], chromedp.SetValue(field, f[1]))
 			continue
 		}
-		w.do("fill in "+f[0], chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`document.querySelector(%q).value = ""`, string(field))), chromedp.SendKeys(field, f[1]))
+		// A page that is still loading may move the focus while keys are pressed.
+		eventually(w.t, f[0]+" is filled in", func() bool {
+			w.do("fill in "+f[0], chromedp.Evaluate[chromedp.Void](element+`.value = ""`), chromedp.SendKeys(field, f[1]))
+			return w.is(fmt.Sprintf(`%s.value === %q`, element, f[1]))
+		})
 	}
-}
-
-// clickCSS clicks what a selector of CSS finds.
-func clickCSS(selector string) chromedp.Action[chromedp.Void] {
-	return chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible)
 }
 
 // path is where the window is.
