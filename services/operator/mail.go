@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"quittance.internal/libs/domain/event"
-	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/operations/mail"
 	"quittance.internal/libs/operations/selection"
@@ -234,22 +233,7 @@ command twice is one mail.
 func (a *app) resend(ctx context.Context, b backend, request mail.Request) error {
 	ctx, cancel := context.WithTimeout(ctx, resendTimeout)
 	defer cancel()
-	var answer mail.Answer
-	entry := journal.Entry{Action: "mail_resend", Reason: request.Reason, Target: request.Quote}
-	err := a.journaled(ctx, b.log, entry, func(e *journal.Entry) error {
-		var err error
-		if answer, err = mail.Ask(ctx, b.nc, request); err != nil {
-			return err
-		}
-		e.Detail = map[string]any{"kind": request.Kind, "revision": request.Revision, "number": request.Number, "key": answer.Key}
-		if answer.Entry != nil {
-			e.After = answer.Entry.State
-		}
-		if answer.Error != "" {
-			return advice.New("quotectl mail show "+request.Quote, "%s", answer.Error)
-		}
-		return nil
-	})
+	answer, err := mail.Resend(ctx, journal.New(b.log, a.now), b.nc, request, who())
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,6 +29,14 @@ import (
 type Desk struct {
 	Log  *natsstream.Log
 	NATS *nats.Conn
+	// Shelf, which may be nil, keeps what was read for the next question.
+	Shelf *Shelf
+}
+
+// Shelf keeps the letters between questions, so that each question reads only what is new. It is safe for concurrent use.
+type Shelf struct {
+	mu   sync.Mutex
+	book *deadletter.Book
 }
 
 // Filter selects letters. Empty members select all.
@@ -61,7 +70,16 @@ func TypeOf(l deadletter.Letter) string {
 
 // Letters returns the selected letters, the one that was set aside last first. There is no bound to how many.
 func (d Desk) Letters(ctx context.Context, f Filter) ([]deadletter.Letter, error) {
-	book := deadletter.NewBook(d.Log)
+	shelf := d.Shelf
+	if shelf == nil {
+		shelf = &Shelf{}
+	}
+	shelf.mu.Lock()
+	defer shelf.mu.Unlock()
+	if shelf.book == nil {
+		shelf.book = deadletter.NewBook(d.Log)
+	}
+	book := shelf.book
 	if err := book.Advance(ctx); err != nil {
 		return nil, err
 	}

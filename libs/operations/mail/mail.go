@@ -1,7 +1,6 @@
 // Package mail is what operators see of the mail ledger, and how they have a mail sent again.
 //
-// It writes nothing: the notifier is the only one that sends, and is asked. quotectl and the console call it, and write the
-// journal.
+// It writes nothing but the journal: the notifier is the only one that sends, and is asked. quotectl and the console call it.
 package mail
 
 import (
@@ -20,6 +19,7 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/operations/advice"
+	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/operations/story"
 	"quittance.internal/libs/platform/logging"
 	"quittance.internal/libs/platform/natsstream"
@@ -194,6 +194,27 @@ func (l Ledger) Plan(ctx context.Context, quoteID, kind string, revision int, ag
 			"the mail was sent again already, %d times, the last time %s", last.Resend, last.AcceptedAt.UTC().Format(time.RFC3339))
 	}
 	return r, mails, nil
+}
+
+// Resend has the notifier carry a Request out and records it. The answer is valid beside an error where it has a Key.
+func Resend(ctx context.Context, j *journal.Journal, nc *nats.Conn, r Request, who string) (Answer, error) {
+	var answer Answer
+	entry := journal.Entry{Action: "mail_resend", Who: who, Reason: r.Reason, Target: r.Quote}
+	err := j.Around(ctx, entry, func(e *journal.Entry) error {
+		var err error
+		if answer, err = Ask(ctx, nc, r); err != nil {
+			return err
+		}
+		e.Detail = map[string]any{"kind": r.Kind, "revision": r.Revision, "number": r.Number, "key": answer.Key}
+		if answer.Entry != nil {
+			e.After = answer.Entry.State
+		}
+		if answer.Error != "" {
+			return advice.New("quotectl mail show "+r.Quote, "%s", answer.Error)
+		}
+		return nil
+	})
+	return answer, err
 }
 
 // Ask has the notifier carry a Request out and waits as long as ctx allows.

@@ -44,6 +44,8 @@ type Options struct {
 	After uint64
 	// Progress, which may be nil, is told how many places were looked at and how many there are.
 	Progress func(looked, all uint64)
+	// At, which may be nil, is told the last place that was looked at: as After it continues from there.
+	At func(sequence uint64)
 }
 
 // window is the range of sequences that is looked at, both included; empty when from > to.
@@ -90,6 +92,9 @@ func (f *Finder) find(ctx context.Context, s *Selection, o Options, give func(Ev
 				return nil
 			}
 		}
+		if o.At != nil {
+			o.At(page.last(o.Order))
+		}
 		if looked += page.to - page.from + 1; o.Progress != nil {
 			o.Progress(looked, all)
 		}
@@ -112,6 +117,14 @@ func (w *window) cut(o Order) window {
 	}
 	w.from = page.to + 1
 	return page
+}
+
+// last is the place of a page that is looked at last.
+func (w window) last(o Order) uint64 {
+	if o == NewestFirst {
+		return w.from
+	}
+	return w.to
 }
 
 // bounds turns times, sequences and the cursor into a window of the stream.

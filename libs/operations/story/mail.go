@@ -8,11 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"quittance.internal/libs/domain/event"
-	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/platform/logging"
+	"quittance.internal/libs/platform/natsstream"
 )
 
 // MailEntry is what is read of an entry of the mail ledger.
@@ -68,32 +66,53 @@ func (t *Teller) addMails(ctx context.Context, s *Story) error {
 	})
 }
 
-// EachMail calls f with every entry of the ledger whose key matches filter.
+const (
+	mailStream  = "KV_" + event.BucketMail
+	mailSubject = "$KV." + event.BucketMail + "."
+	// mailPage is how many entries are read at a time.
+	mailPage = 500
+	// headerKV marks an entry that was deleted.
+	headerKV = "KV-Operation"
+)
+
+// EachMail calls f with every entry of the ledger whose key matches filter; a filter other than ">" must not match more than
+// 1,024 keys. It reads by direct gets: to watch the bucket would need the right to create consumers.
 func (t *Teller) EachMail(ctx context.Context, filter string, f func(key string, e MailEntry)) error {
-	bucket, err := t.Log.JetStream().KeyValue(ctx, event.BucketMail)
-	if err != nil {
-		return advice.New("quotectl declare", "look up bucket %s: %w", event.BucketMail, err)
-	}
-	watch, err := bucket.Watch(ctx, filter, jetstream.IgnoreDeletes())
-	if err != nil {
-		return fmt.Errorf("read the mail ledger: %w", err)
-	}
-	defer watch.Stop() //nolint:errcheck // the connection ends with the command
-	for {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("read the mail ledger: %w", ctx.Err())
-		case kv := <-watch.Updates():
-			if kv == nil {
-				return nil
-			}
-			var e MailEntry
-			if err := json.Unmarshal(kv.Value(), &e); err != nil {
-				return fmt.Errorf("decode entry %s of the mail ledger: %w", kv.Key(), err)
-			}
-			f(kv.Key(), e)
+	if filter != ">" {
+		records, err := t.Log.ReadAll(ctx, mailStream, mailSubject+filter)
+		if err != nil {
+			return fmt.Errorf("read the mail ledger: %w", err)
 		}
+		return eachEntry(records, f)
 	}
+	for next := uint64(1); ; {
+		records, err := t.Log.Scan(ctx, mailStream, next, mailPage) // the bucket keeps one value of a key
+		if err != nil {
+			return fmt.Errorf("read the mail ledger: %w", err)
+		}
+		if err := eachEntry(records, f); err != nil {
+			return err
+		}
+		if len(records) < mailPage {
+			return nil
+		}
+		next = records[len(records)-1].Sequence + 1
+	}
+}
+
+func eachEntry(records []natsstream.Record, f func(key string, e MailEntry)) error {
+	for _, r := range records {
+		if r.Header.Get(headerKV) != "" {
+			continue
+		}
+		key := strings.TrimPrefix(r.Subject, mailSubject)
+		var e MailEntry
+		if err := json.Unmarshal(r.Data, &e); err != nil {
+			return fmt.Errorf("decode entry %s of the mail ledger: %w", key, err)
+		}
+		f(key, e)
+	}
+	return nil
 }
 
 // MaskAddresses masks what looks like an e-mail address in a server's words.

@@ -238,15 +238,21 @@ func (t *Teller) addStatus(ctx context.Context, s *Story, account string) error 
 	if err != nil {
 		return err
 	}
-	facts, err := quote.DecodeFacts(p.Facts)
-	if err != nil {
-		return fmt.Errorf("decode facts of %s: %w", s.Quote, err)
-	}
-	state := quote.Derive(account, facts)
 	s.Status, s.Account = p.Status, account
 	s.Flags = append([]string{}, p.Flags...)
-	s.Card = event.CardText(p.Status, statusTime(state, p, s.Revision), s.zone)
+	if s.Card, err = Card(p, account, s.Revision, s.zone); err != nil {
+		return fmt.Errorf("card of %s: %w", s.Quote, err)
+	}
 	return nil
+}
+
+// Card is the text of the card of a quote whose newest revision is paid to that account, R33's Paid: [date].
+func Card(p redisquote.Payment, account string, revision int, zone *time.Location) (string, error) {
+	facts, err := quote.DecodeFacts(p.Facts)
+	if err != nil {
+		return "", err
+	}
+	return event.CardText(p.Status, statusTime(quote.Derive(account, facts), p, revision), zone), nil
 }
 
 // statusTime is the time that belongs to the status. Of a paid quote the stored quote.paid has the word.
