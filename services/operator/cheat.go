@@ -36,6 +36,12 @@ quotectl explain q_1042
 quotectl explain evt_1QaB
 quotectl explain STRIPE:88120
 quotectl explain pi_3QaB --account acct_1Seller
+# why is it not paid, why did nobody get a mail: the first missing link
+quotectl explain q_1042 --why-not-paid
+quotectl explain q_1042 --why-no-email
+# what did we know at five past ten, and what was true
+quotectl status q_1042 --as-known-at "2026-11-20 10:05"
+quotectl status q_1042 --as-of "2026-11-20 10:05"
 # where did the time go
 quotectl explain q_1042 -o jsonl | jq -r '[.after_ms, .kind, .summary] | @tsv'`,
 	"events": `# what somebody should look at: dead, refused or parked

@@ -24,7 +24,7 @@ var commands = []string{
 	"sellers", "sellers show", "sellers history", "sellers set-plan", "sellers set-seat",
 	"policy", "policy show", "policy diff", "policy check",
 	"simulate", "simulate list", "simulate paid", "simulate bank-debit",
-	"explain",
+	"explain", "status",
 	"events", "events list", "events get", "events tail",
 	"dead", "dead list", "dead show", "dead retry", "dead discard",
 	"parked", "parked list", "parked release",

@@ -10,6 +10,7 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/operations/story"
+	"quittance.internal/libs/operations/why"
 )
 
 // explainTimeout bounds the looking up of one story.
@@ -17,6 +18,7 @@ const explainTimeout = 30 * time.Second
 
 func (a *app) explainCommand() *cobra.Command {
 	var account string
+	var notPaid, noMail bool
 	cmd := &cobra.Command{
 		Use:   "explain <id>",
 		Short: "Tell what happened to a quote, an event or a payment, step by step",
@@ -33,13 +35,31 @@ commands. What it prints as REF can be given to it again. It takes
 
 Steps carry the time since the first one. E-mail addresses are masked.
 
+--why-not-paid and --why-no-email explain an absence: they walk the chain of what must
+happen to a quote and name the first link that is missing, with the next command.
+
 ` + exitCodeHelp,
 		Example: `  quotectl explain q_1042
+  quotectl explain q_1042 --why-not-paid
   quotectl explain evt_1QaB -o json
   quotectl explain pi_3QaB --account acct_1Seller`,
 		Args: exact("id"),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.explain(cmd.Context(), args[0], account) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case notPaid && noMail:
+				return usage(cmd, "--why-not-paid and --why-no-email are two questions: ask one")
+			case (notPaid || noMail) && !plainID(args[0]):
+				return usage(cmd, "%q is no quote's id", args[0])
+			case notPaid:
+				return a.why(cmd.Context(), args[0], why.Paid)
+			case noMail:
+				return a.why(cmd.Context(), args[0], why.Mailed)
+			}
+			return a.explain(cmd.Context(), args[0], account)
+		},
 	}
+	cmd.Flags().BoolVar(&notPaid, "why-not-paid", false, "name the first thing that a paid quote has and this one lacks")
+	cmd.Flags().BoolVar(&noMail, "why-no-email", false, "name the first thing that keeps the owner's mail")
 	cmd.Flags().StringVar(&account, "account", event.Platform, "the Stripe account of an object of Stripe's")
 	return cmd
 }

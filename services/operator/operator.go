@@ -105,6 +105,7 @@ $DATA_DIR/client.env, ./data/client.env. The all-in-one runner writes such a fil
 		a.policyCommand(),
 		a.simulateCommand(),
 		a.explainCommand(),
+		a.statusCommand(),
 		a.eventsCommand(),
 		a.deadCommand(),
 		a.parkedCommand(),

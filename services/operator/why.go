@@ -1,0 +1,37 @@
+package operator
+
+import (
+	"context"
+
+	"quittance.internal/libs/operations/rebuild"
+	"quittance.internal/libs/operations/why"
+)
+
+// why explains an absence. That the reason was found is success, whatever it is.
+func (a *app) why(ctx context.Context, id string, judge func(why.Situation) why.Answer) error {
+	b, err := a.openBackend(ctx)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	if b.reader == nil {
+		return advise("export REDIS_URL=redis://127.0.0.1:6379/0", "what became of the events stands in Redis, and REDIS_URL is not set")
+	}
+	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
+	defer cancel()
+	rules, err := rebuild.Rules(ctx, b.log)
+	if err != nil {
+		return err
+	}
+	situation, err := why.Gatherer{Log: b.log, Reader: b.reader, Rules: rules, Now: a.now}.Gather(ctx, id)
+	if err != nil {
+		return err
+	}
+	answer := judge(situation)
+	v := view{document: answer, table: table{columns: []string{"", "LINK", "WHAT IS KNOWN"}}}
+	for _, s := range answer.Steps {
+		v.table.add(map[bool]string{true: "ok", false: "MISSING"}[s.Holds], s.Link, dash(s.Detail))
+	}
+	v.after = []string{"", answer.Because, "next: " + answer.Next}
+	return a.show(v)
+}
