@@ -106,7 +106,7 @@ func TestResendAsksTheNotifierOnceAndIsJournaled(t *testing.T) {
 	defer sub.Unsubscribe()
 	s.run("mail", "resend", "q_1042").want(t, 2, "--reason is missing")
 	s.run("mail", "resend", "q_1042", "--reason", "mailbox was full").want(t, 0, "main.q_1042.2.paid.1", "sent", "x@y")
-	s.run("mail", "resend", "q_1042", "--reason", "mailbox was full").want(t, 4, "was sent again already, 1 times", "next: quotectl mail show q_1042; --again")
+	s.run("mail", "resend", "q_1042", "--reason", "mailbox was full").want(t, 4, "was sent again already (resend 1, at ", "next: quotectl mail show q_1042; --again")
 	s.run("mail", "resend", "q_1042", "--reason", "deleted", "--again", "--revision", "2").want(t, 0, "main.q_1042.2.paid.2")
 	if want := (ledger.Request{Seller: "main", Quote: "q_1042", Revision: 2, Kind: "paid", Number: 1, Reason: "mailbox was full"}); len(asked) != 2 || asked[0] != want || asked[1].Number != 2 {
 		t.Errorf("asked %+v, want %+v and a second one", asked, want)

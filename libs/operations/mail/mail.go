@@ -20,6 +20,7 @@ import (
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/journal"
+	"quittance.internal/libs/operations/mask"
 	"quittance.internal/libs/operations/story"
 	"quittance.internal/libs/platform/logging"
 	"quittance.internal/libs/platform/natsstream"
@@ -62,7 +63,7 @@ func parse(key string, e story.MailEntry) (Mail, bool) {
 			return Mail{}, false
 		}
 	}
-	m.Reply, m.Reason = story.MaskAddresses(m.Reply), story.MaskAddresses(m.Reason)
+	m.Reply, m.Reason = mask.Text(m.Reply), mask.Text(m.Reason)
 	return m, true
 }
 
@@ -191,7 +192,7 @@ func (l Ledger) Plan(ctx context.Context, quoteID, kind string, revision int, ag
 	}
 	if last.State == "sent" && last.Resend > 0 && !again {
 		return Request{}, mails, advice.Of(advice.Budget, "quotectl mail show "+quoteID+"; --again sends one more",
-			"the mail was sent again already, %d times, the last time %s", last.Resend, last.AcceptedAt.UTC().Format(time.RFC3339))
+			"the mail was sent again already (resend %d, at %s)", last.Resend, last.AcceptedAt.UTC().Format(time.RFC3339))
 	}
 	return r, mails, nil
 }

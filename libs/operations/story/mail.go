@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"quittance.internal/libs/domain/event"
-	"quittance.internal/libs/platform/logging"
+	"quittance.internal/libs/operations/mask"
 	"quittance.internal/libs/platform/natsstream"
 )
 
@@ -43,7 +43,7 @@ func (t *Teller) addMails(ctx context.Context, s *Story) error {
 		if e.Code != 0 {
 			parts = append(parts, strconv.Itoa(e.Code))
 		}
-		for _, text := range []string{MaskAddresses(e.Reply), e.Reason} {
+		for _, text := range []string{mask.Text(e.Reply), e.Reason} {
 			if text != "" {
 				parts = append(parts, text)
 			}
@@ -59,7 +59,7 @@ func (t *Teller) addMails(ctx context.Context, s *Story) error {
 			At: at, Kind: "mail", Ref: ref, rank: rankMail, cause: s.causeOf(e.Sequence), Summary: strings.Join(parts, "  "),
 			Detail: map[string]any{
 				"key": key, "state": e.State, "attempts": e.Attempts, "resends": e.Resends, "code": e.Code,
-				"reply": MaskAddresses(e.Reply), "reason": e.Reason, "message_id": e.MessageID, "first_at": e.FirstAt,
+				"reply": mask.Text(e.Reply), "reason": e.Reason, "message_id": e.MessageID, "first_at": e.FirstAt,
 				"updated_at": e.UpdatedAt, "took_ms": at.Sub(e.FirstAt).Milliseconds(), "sequence": e.Sequence,
 			},
 		})
@@ -113,15 +113,4 @@ func eachEntry(records []natsstream.Record, f func(key string, e MailEntry)) err
 		f(key, e)
 	}
 	return nil
-}
-
-// MaskAddresses masks what looks like an e-mail address in a server's words.
-func MaskAddresses(text string) string {
-	words := strings.Fields(text)
-	for i, word := range words {
-		if core := strings.Trim(word, "<>()[],;:\"'"); strings.Contains(core, "@") {
-			words[i] = strings.Replace(word, core, logging.Mask(core), 1)
-		}
-	}
-	return strings.Join(words, " ")
 }

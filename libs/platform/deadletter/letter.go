@@ -92,11 +92,12 @@ func CauseOf(consumer, stream, reason string) string {
 // add takes one message of DEAD about this letter; they come in the order of the stream.
 func (l *Letter) add(r natsstream.Record, d event.DeadLetter) {
 	if d.Decision {
+		l.Decisions = max(l.Decisions, d.N)
 		var decision Decision
 		if err := json.Unmarshal(r.Data, &decision); err != nil || decision.State != Discarded && decision.State != Resolved {
 			return // of a newer version: the letter stays as it stands
 		}
-		l.State, l.Decision, l.Decisions = decision.State, &decision, max(l.Decisions, d.N)
+		l.State, l.Decision = decision.State, &decision
 		return
 	}
 	if l.Rounds == 0 {
