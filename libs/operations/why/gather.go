@@ -14,6 +14,7 @@ import (
 	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/domain/seller"
+	"quittance.internal/libs/operations/mask"
 	"quittance.internal/libs/operations/story"
 	"quittance.internal/libs/platform/deadletter"
 	"quittance.internal/libs/platform/natsstream"
@@ -231,7 +232,7 @@ func (g Gatherer) mail(ctx context.Context, s *Situation, records []natsstream.R
 		}
 		newest = e.UpdatedAt
 		s.Mail = &Mail{
-			Key: k, State: e.State, Code: e.Code, Reply: story.MaskAddresses(e.Reply), Reason: e.Reason, Attempts: e.Attempts, NotBefore: e.NotBefore, SentAt: e.AcceptedAt,
+			Key: k, State: e.State, Code: e.Code, Reply: mask.Text(e.Reply), Reason: e.Reason, Attempts: e.Attempts, NotBefore: e.NotBefore, SentAt: e.AcceptedAt,
 		}
 	})
 }
