@@ -83,7 +83,6 @@ func (t *tour) open(b *strings.Builder) {
 	for i, text := range steps {
 		fmt.Fprintf(b, "   %d. %s\n", i+1, text)
 	}
-	fmt.Fprintf(b, "   As its seller, sign in with the API token above:  %s/signin\n", t.s.cfg.publicURL())
 }
 
 // payStop is the same without a browser: what Check out answers, and the form of the sandbox's pay page.
@@ -102,7 +101,7 @@ func (t *tour) introduce(b *strings.Builder) {
 	c := t.s.cfg
 	b.WriteString("\nQuittance is running, with everything it needs on this machine.\n\n")
 	lines := [][2]string{
-		{"quotes", c.publicURL()},
+		{"quotes", c.publicURL() + "/signin  (the seller's pages; sign in with the API token)"},
 		{"webhook", c.url(addrIngress) + "/webhooks/stripe"},
 	}
 	if t.s.mail != nil {

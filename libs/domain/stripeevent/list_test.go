@@ -18,4 +18,9 @@ func TestListedTypesAreThoseThatAreWanted(t *testing.T) {
 			t.Errorf("%s is listed and not wanted", typ)
 		}
 	}
+	for _, typ := range stripeevent.AccountTypes() {
+		if !stripeevent.AboutAccount(typ) {
+			t.Errorf("%s is listed and about no account", typ)
+		}
+	}
 }
