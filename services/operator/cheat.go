@@ -94,6 +94,11 @@ quotectl rebuild --switch --reason "ticket 4711"
 quotectl rebuild --status
 # has every message of the log an outcome? exit code 3 and the sequences where not
 quotectl check conservation`,
+	"check": `# for cron and monitoring: one line, exit code 3 when something is wrong
+quotectl check lag --warn 2m --critical 15m
+quotectl check gap
+quotectl check silence
+quotectl check conservation`,
 	"journal": `# what operators did, the newest first
 quotectl journal list --since 7d
 quotectl journal list --action 'dead_*' --who 'ada@*'

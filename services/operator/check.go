@@ -20,11 +20,14 @@ func (a *app) checkCommand() *cobra.Command {
 		Long: `Checks that end with exit code 3 when something is wrong, for cron and monitoring.
 
 ` + exitCodeHelp,
-		Example: "  quotectl check conservation",
-		Args:    cobra.ArbitraryArgs,
-		RunE:    group,
+		Example: `  quotectl check lag --warn 1m
+  quotectl check gap
+  quotectl check silence
+  quotectl check conservation`,
+		Args: cobra.ArbitraryArgs,
+		RunE: group,
 	}
-	cmd.AddCommand(a.checkConservationCommand())
+	cmd.AddCommand(a.checkConservationCommand(), a.checkLagCommand(), a.checkGapCommand(), a.checkSilenceCommand())
 	return cmd
 }
 

@@ -32,7 +32,7 @@ var commands = []string{
 	"subscribers", "subscribers list", "subscribers lag", "subscribers missing", "subscribers replay",
 	"replay",
 	"rebuild",
-	"check", "check conservation",
+	"check", "check conservation", "check lag", "check gap", "check silence",
 	"stripe", "stripe events",
 	"journal", "journal list", "journal verify",
 	"declare", "cheat", "version",

@@ -16,9 +16,11 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
+	"quittance.internal/libs/platform/stripegate"
 )
 
 // dialTimeout bounds how long a command waits for NATS or Redis: a person is waiting.
@@ -28,6 +30,9 @@ const dialTimeout = 5 * time.Second
 type Config struct {
 	// QuotesURL, IngressURL and MailboxURL have no slash at the end; MailboxURL is "" where there is no mail catcher.
 	QuotesURL, IngressURL, MailboxURL string
+	// IngressAdminURL, PaymentsURL, NotifierURL and QuotesAdminURL are where the services tell their figures and MonitorURL
+	// where the NATS server does; each is "" where it is not set.
+	IngressAdminURL, PaymentsURL, NotifierURL, QuotesAdminURL, MonitorURL string
 	// APIToken opens the quote API.
 	APIToken env.Secret
 	// WebhookSecrets is name=whsec_…,name2=whsec_…, as ingress has it.
@@ -46,9 +51,16 @@ func ConfigFromEnv(lookup env.Lookup, envFile string) (Config, error) {
 	}
 	r := env.NewReader(lookup)
 	c := Config{
-		QuotesURL:      address(r, "QUOTES_URL", "http://127.0.0.1:8081"),
-		IngressURL:     address(r, "INGRESS_URL", "http://127.0.0.1:8080"),
-		MailboxURL:     address(r, "MAILBOX_URL", ""),
+		QuotesURL:  address(r, "QUOTES_URL", "http://127.0.0.1:8081"),
+		IngressURL: address(r, "INGRESS_URL", "http://127.0.0.1:8080"),
+		MailboxURL: address(r, "MAILBOX_URL", ""),
+
+		IngressAdminURL: address(r, "INGRESS_ADMIN_URL", ""),
+		PaymentsURL:     address(r, "PAYMENTS_URL", ""),
+		NotifierURL:     address(r, "NOTIFIER_URL", ""),
+		QuotesAdminURL:  address(r, "QUOTES_ADMIN_URL", ""),
+		MonitorURL:      address(r, "NATS_MONITOR_URL", ""),
+
 		APIToken:       r.Secret("API_TOKEN"),
 		WebhookSecrets: r.Secret("STRIPE_WEBHOOK_SECRETS"),
 	}
@@ -208,4 +220,20 @@ func openRedis(ctx context.Context, c Config) (redis.UniversalClient, error) {
 		return nil, advise("check that the server runs and that REDIS_URL and REDIS_CA fit it", "%w", err)
 	}
 	return client, nil
+}
+
+// stripeSettings reads how Stripe is called and the deployment's mode; the key may be missing. Only the commands that ask
+// Stripe read it, so that no other needs the key.
+func (a *app) stripeSettings() (stripegate.Config, string, error) {
+	lookup, err := layered(a.lookup, a.envFile)
+	if err != nil {
+		return stripegate.Config{}, "", err
+	}
+	r := env.NewReader(lookup)
+	mode := r.Enum("MODE", event.ModeTest, event.ModeTest, event.ModeLive)
+	c := stripegate.ConfigFromEnv(r, mode)
+	if err := r.Err(); err != nil {
+		return c, mode, &fault{code: codeUsage, err: fmt.Errorf("read settings: %w", err), next: "give the key of the mode that the services have: STRIPE_API_KEY and MODE=test|live"}
+	}
+	return c, mode, nil
 }

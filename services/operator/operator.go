@@ -80,6 +80,9 @@ $DATA_DIR/client.env, ./data/client.env. The all-in-one runner writes such a fil
   INGRESS_URL              where simulated events go (default http://127.0.0.1:8080)
   STRIPE_WEBHOOK_SECRETS   name=whsec_…,…: the first one signs simulated events
   MAILBOX_URL              the mail catcher, if there is one
+  INGRESS_ADMIN_URL PAYMENTS_URL NOTIFIER_URL QUOTES_ADMIN_URL NATS_MONITOR_URL
+                           where the services and the NATS server tell their figures, for
+                           check and doctor
   NATS_URL NATS_CREDS NATS_CA, REDIS_URL REDIS_CA
   NO_COLOR, TZ             colour and time zone of tables
 
