@@ -76,7 +76,7 @@ func (g Gatherer) offer(ctx context.Context, s *Situation, a *quote.Aggregate) e
 			s.Session, s.SessionEnds = c.Session, c.Request.ExpiresAt
 		}
 	}
-	if s.Lifecycle != string(quote.LifecyclePublished) || s.StripeOff || a.Unpaid() != nil {
+	if s.Lifecycle != string(quote.LifecyclePublished) || s.StripeOff || len(a.Payments)+len(a.InFlight()) > 0 {
 		return nil
 	}
 	records, err := g.Log.ReadAll(ctx, event.StreamSellers, event.SellerFilter(last.Seller), event.AccountFilter(last.Account))

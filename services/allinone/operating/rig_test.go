@@ -28,16 +28,16 @@ import (
 
 // rig is the log and Redis, and payments workers that a test starts and stops.
 type rig struct {
-	t     *testing.T
+	t     testing.TB
 	nats  *natstest.Server
 	redis *redistest.Server
 	log   *natsstream.Log
 	cache redis.UniversalClient
 }
 
-func newRig(t *testing.T) *rig {
-	t.Helper()
-	r := &rig{t: t, nats: natstest.Start(t), redis: redistest.Start(t)}
+func newRig(tb testing.TB) *rig {
+	tb.Helper()
+	r := &rig{t: tb, nats: natstest.Start(tb), redis: redistest.Start(tb)}
 	r.log, r.cache = r.nats.Log("test"), r.redis.Client()
 	return r
 }
