@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
 )
 
 const oneTimeQuote = `{
@@ -113,5 +115,25 @@ func TestBankDebitThatFailsCanBeTriedAgain(t *testing.T) {
 	page.look("quote-debit-failed")
 	page.pressForWindow("Check out").press("Pay by card")
 	page.sees("Paid: ")
+	s.paidWithOneMail(q)
+}
+
+// Whoever has no scripts pays all the same; he sees what has changed when he loads the page anew.
+func TestCustomerWithoutScriptsPays(t *testing.T) {
+	s := start(t)
+	q := s.publish(oneTimeQuote)
+	page := arrive(t)
+	page.allow("status of 404") // a page that was published this very moment
+	page.do("switch scripts off", call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
+	eventually(t, "the quote's page is there", func() bool {
+		page.open(q.URL)
+		return page.is(buttons("Check out") + " == 2")
+	})
+	page.sees("Refresh this page to see its current status") // which only those read who have no scripts
+	page.pressForWindow("Check out").press("Pay by card")
+	eventually(t, "the page says Paid when it is loaded anew", func() bool {
+		page.open(q.URL)
+		return page.is(says("Paid: ") + " && " + buttons("Check out") + " == 0")
+	})
 	s.paidWithOneMail(q)
 }
