@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/stripebody"
 	"quittance.internal/libs/platform/fault"
 	"quittance.internal/libs/platform/natsstream"
 )
@@ -56,7 +57,7 @@ type Delivery struct {
 type Published struct {
 	Outcome Outcome
 	// Event is what could be read of it; zero when it is Unreadable.
-	Event Peeked
+	Event stripebody.Peeked
 	// Detail says why an event is Unreadable or in Conflict; constant text.
 	Detail string
 	// Sequence is that of the stored message on stream STRIPE: the new one, or the earlier one that serves.
@@ -108,14 +109,14 @@ func (p *Publisher) attempt(ctx context.Context, d Delivery) (Published, error) 
 	sum := sha256.Sum256(d.Body)
 	sha := hex.EncodeToString(sum[:])
 	out := Published{TraceID: sha[:32]}
-	peeked, err := Peek(d.Body)
+	peeked, err := stripebody.Peek(d.Body)
 	if err != nil {
 		out.Outcome, out.Detail = Unreadable, err.Error()
 		return p.aside(ctx, d.message(event.UnreadableSubject(sha), "unreadable."+sha, sha, ""), out)
 	}
 	out.Outcome, out.Event = Stored, peeked
 	m := d.message(peeked.Subject(), peeked.ID, sha, peeked.APIVersion)
-	m.Absent = peeked.family()
+	m.Absent = peeked.Family()
 	stored, err := p.store(ctx, m)
 	if err != nil || !stored.Taken {
 		out.Sequence = stored.Sequence
@@ -126,7 +127,8 @@ func (p *Publisher) attempt(ctx context.Context, d Delivery) (Published, error) 
 		return out, err
 	}
 	out.Sequence = earlier.Sequence
-	out.Outcome, out.Detail = compare(earlier.Data, d.Body, peeked)
+	relation, detail := stripebody.Compare(earlier.Data, d.Body)
+	out.Outcome, out.Detail = outcomes[relation], detail
 	if out.Outcome != Conflict {
 		return out, nil
 	}
@@ -187,23 +189,5 @@ func (p *Publisher) earlier(ctx context.Context, stored natsstream.Stored, subje
 	return record, nil
 }
 
-// compare tells how a body with a taken event id relates to the stored one.
-func compare(earlier, body []byte, peeked Peeked) (outcome Outcome, detail string) {
-	if string(earlier) == string(body) {
-		return Duplicate, ""
-	}
-	before, err := Peek(earlier)
-	switch {
-	case err != nil:
-		return Conflict, "the stored event cannot be read"
-	case before.Type != peeked.Type:
-		return Conflict, "another type"
-	case before.Account != peeked.Account:
-		return Conflict, "another account"
-	case before.Mode != peeked.Mode:
-		return Conflict, "another mode"
-	case sameObject(earlier, body), before.APIVersion != peeked.APIVersion:
-		return OtherRendering, ""
-	}
-	return Conflict, "another object"
-}
+// outcomes are what becomes of a body whose event id is taken.
+var outcomes = map[stripebody.Relation]Outcome{stripebody.Same: Duplicate, stripebody.OtherRendering: OtherRendering, stripebody.Conflict: Conflict}

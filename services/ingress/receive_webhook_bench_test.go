@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"quittance.internal/libs/domain/stripebody"
 	"quittance.internal/services/ingress"
 )
 
@@ -68,7 +69,7 @@ func BenchmarkPeek(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		if _, err := ingress.Peek(body); err != nil {
+		if _, err := stripebody.Peek(body); err != nil {
 			b.Fatal(err)
 		}
 	}

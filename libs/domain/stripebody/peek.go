@@ -1,8 +1,12 @@
-package ingress
+// Package stripebody tells of the body of an event of Stripe what can be told without knowing what it is about: where it
+// is addressed to on the log, and whether two bodies are the same event.
+//
+// What an event says about a payment is package stripeevent's. Ingress asks it of every delivery, reconcile of what Stripe
+// lists.
+package stripebody
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"strings"
 
@@ -10,8 +14,7 @@ import (
 	"quittance.internal/libs/domain/jsonscan"
 )
 
-// Peeked is all that ingress reads of an event: what names its subject on the log. Amounts, metadata and the object itself
-// are the payments worker's.
+// Peeked is what names an event's subject on the log. Amounts, metadata and the object itself are the payments worker's.
 type Peeked struct {
 	// Mode is event.ModeTest or event.ModeLive.
 	Mode string
@@ -96,6 +99,8 @@ func address(id, typ, account, livemode, version []byte) (Peeked, error) {
 	return p, nil
 }
 
+const alphanumeric = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
 // validVersion keeps what goes into a header of the stored message to what versions look like: 2023-10-16,
 // 2025-03-31.basil.
 func validVersion(v string) bool {
@@ -107,48 +112,7 @@ func (p Peeked) Subject() string {
 	return event.StripeSubject{Mode: p.Mode, Account: p.Account, EventID: p.ID, Type: p.Type}.String()
 }
 
-// family matches every subject that this event id could have under its account, whatever the type.
-func (p Peeked) family() string {
+// Family matches every subject that this event id could have under its account, whatever the type.
+func (p Peeked) Family() string {
 	return "stripe." + p.Mode + "." + p.Account + "." + p.ID + ".>"
-}
-
-// sameObject reports whether two events hold the same data.object, whatever its formatting and the order of its keys.
-// Two events without one are the same.
-func sameObject(a, b []byte) bool {
-	objectA, objectB := dataObject(a), dataObject(b)
-	if bytes.Equal(objectA, objectB) {
-		return true
-	}
-	canonicalA, err := canonical(objectA)
-	if err != nil {
-		return false
-	}
-	canonicalB, err := canonical(objectB)
-	return err == nil && bytes.Equal(canonicalA, canonicalB)
-}
-
-func dataObject(body []byte) []byte { return member(member(body, "data"), "object") }
-
-// member returns the raw value of a key; nil when there is none or the value is no object.
-func member(object []byte, name string) []byte {
-	var found []byte
-	// What cannot be walked has no member.
-	_ = jsonscan.Object(object, func(key, value []byte) error {
-		if string(key) == name {
-			found = value
-		}
-		return nil
-	})
-	return found
-}
-
-// canonical writes a JSON value with sorted keys, without space, its numbers as they were written.
-func canonical(value []byte) ([]byte, error) {
-	decoder := json.NewDecoder(bytes.NewReader(value))
-	decoder.UseNumber()
-	var v any
-	if err := decoder.Decode(&v); err != nil {
-		return nil, err
-	}
-	return json.Marshal(v)
 }

@@ -1,4 +1,4 @@
-package ingress_test
+package stripebody_test
 
 import (
 	"encoding/json"
@@ -6,13 +6,13 @@ import (
 	"testing"
 
 	"quittance.internal/libs/domain/event"
-	"quittance.internal/services/ingress"
+	"quittance.internal/libs/domain/stripebody"
 )
 
 func TestPeekReadsTheTopLevelAlone(t *testing.T) {
-	got, err := ingress.Peek([]byte(`{"data":{"id":"ch_1","type":"x","account":"acct_2","livemode":true},"\u0069d":"evt_1",` +
+	got, err := stripebody.Peek([]byte(`{"data":{"id":"ch_1","type":"x","account":"acct_2","livemode":true},"\u0069d":"evt_1",` +
 		`"type":"charge.succeeded","account":"acct_1","livemode":false,"api_version":"2023-10-16"}`))
-	want := ingress.Peeked{Mode: "test", Account: "acct_1", ID: "evt_1", Type: "charge.succeeded", APIVersion: "2023-10-16"}
+	want := stripebody.Peeked{Mode: "test", Account: "acct_1", ID: "evt_1", Type: "charge.succeeded", APIVersion: "2023-10-16"}
 	if err != nil || got != want {
 		t.Errorf("Peek = %+v, %v, want %+v", got, err, want)
 	}
@@ -28,7 +28,7 @@ func FuzzEveryReadableEventHasASubjectOfItsOwn(f *testing.F) {
 	f.Add([]byte(`{"id":"evt_1","type":"b","livemode":false}` + "\x00"))
 	f.Add([]byte(`{"id":"*","type":">","livemode":false,"account":"a b"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		got, err := ingress.Peek(body)
+		got, err := stripebody.Peek(body)
 		var top map[string]json.RawMessage
 		if bad := json.Unmarshal(body, &top); bad != nil {
 			if err == nil {
