@@ -10,6 +10,8 @@ replace (
 require (
 	github.com/nats-io/nats.go v1.55.0
 	github.com/redis/go-redis/v9 v9.23.0
+	github.com/stripe/stripe-go/v76 v76.25.0
+	go.uber.org/zap v1.28.0
 	quittance.internal/libs/domain v0.0.0-00010101000000-000000000000
 	quittance.internal/libs/platform v0.0.0-00010101000000-000000000000
 )
@@ -28,7 +30,6 @@ require (
 	github.com/synadia-io/orbit.go/natsext v0.1.3 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	go.uber.org/multierr v1.10.0 // indirect
-	go.uber.org/zap v1.28.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/time v0.16.0 // indirect

@@ -81,6 +81,7 @@ func (c Config) Configured() bool { return !c.Key.IsZero() }
 // Client calls Stripe. It is safe for concurrent use.
 type Client struct {
 	api           *client.API
+	backend       stripe.Backend // of api
 	connect, once stripe.Backend // for OAuth; once never repeats a request
 	key, clientID string
 }
@@ -106,7 +107,7 @@ func New(c Config) *Client {
 		fresh = &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, TLSHandshakeTimeout: callTimeout}
 	}
 	return &Client{
-		api: client.New(c.Key.Reveal(), &stripe.Backends{API: api, Connect: connect, Uploads: api}), connect: connect,
+		api: client.New(c.Key.Reveal(), &stripe.Backends{API: api, Connect: connect, Uploads: api}), backend: api, connect: connect,
 		once: backend(stripe.ConnectBackend, fresh, 0), key: c.Key.Reveal(), clientID: c.ClientID,
 	}
 }
