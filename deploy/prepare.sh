@@ -58,6 +58,7 @@ own() {
 mkdir -p "$SECRETS/keep"
 token=$(keep api_token qt_)
 webhook=$(keep webhook_secret whsec_)
+reconcile=$(keep reconcile_webhook_secret whsec_)
 if [ "${1:-}" = show ]; then
   printf 'webhook secret  %s\nAPI token       %s\n' "$webhook" "$token"
   exit 0
@@ -70,8 +71,10 @@ if [ "${1:-}" = sandbox ]; then
     echo "There is a Stripe key (keep/stripe_api_key): the sandbox cannot stand in for Stripe beside it." >&2
     exit 1
   fi
-  printf '%s' "$sandbox_key" | put quotes stripe_api_key
-  printf 'http://%s' "$SANDBOX" | put quotes stripe_api_base
+  for client in quotes operator; do
+    printf '%s' "$sandbox_key" | put "$client" stripe_api_key
+    printf 'http://%s' "$SANDBOX" | put "$client" stripe_api_base
+  done
   printf 'ca_sandbox' | put quotes stripe_client_id
   printf '%s' "$SANDBOX_PUBLIC_URL" | put quotes stripe_connect_url
   printf '%s' "$SANDBOX_PUBLIC_URL" | put quotes checkout_origins
@@ -101,18 +104,25 @@ done
 printf '%s\n' "$acl" | put redis users.acl
 
 # A list of one's own (name=whsec_…,name2=whsec_…) in keep/ stands over the one that was made. quotes signs with the first of them what
-# it fetches for a customer who comes back from Stripe.
+# it fetches for a customer who comes back from Stripe, and with reconcile, which is made here in any case, what never came.
 webhooks=$(kept stripe_webhook_secrets)
 : "${webhooks:=local=$webhook,sandbox=$sandbox_webhook}"
+case ",$webhooks" in
+  *,reconcile=*) ours=$webhooks ;;
+  *) webhooks=$webhooks,reconcile=$reconcile ours=${webhooks%%,*},reconcile=$reconcile ;;
+esac
 printf '%s' "$webhooks" | put ingress stripe_webhook_secrets
-printf '%s' "${webhooks%%,*}" | put quotes stripe_webhook_secrets
+printf '%s' "$ours" | put quotes stripe_webhook_secrets
 # Stripe's own settings, where a person has put them; without a key nothing can be paid.
 for name in stripe_api_key stripe_api_base stripe_client_id stripe_connect_url checkout_origins; do
   kept "$name" | put quotes "$name"
 done
+for name in stripe_api_key stripe_api_base; do # for quotectl reconcile
+  kept "$name" | put operator "$name"
+done
 printf '%s' "$sandbox_key" | put sandbox stripe_api_key
 printf '%s' "$sandbox_webhook" | put sandbox webhook_secret
-printf 'local=%s' "$webhook" | put operator stripe_webhook_secrets
+printf 'local=%s,reconcile=%s' "$webhook" "$reconcile" | put operator stripe_webhook_secrets
 printf 'local:admin:%s' "$token" | put quotes api_tokens
 printf '%s' "$token" | put operator api_token
 

@@ -28,6 +28,10 @@ func (c Config) clientEnv(kept keptSecrets) []byte {
 		{"SANDBOX_URL", c.url(addrSandbox)},
 		{"API_TOKEN", c.apiToken(kept)},
 		{"STRIPE_WEBHOOK_SECRETS", orReveal(c.WebhookSecrets, kept.webhookSecret())},
+		{"MODE", c.Mode},
+	}
+	if c.Stripe.IsZero() { // the key of a real account is not written anywhere; quotectl reconcile asks for it
+		values = append(values, struct{ name, value string }{"STRIPE_API_KEY", kept.SandboxKey}, struct{ name, value string }{"STRIPE_API_BASE", c.url(addrSandbox)})
 	}
 	var b strings.Builder
 	b.WriteString("# Written by allinone at each start. quotectl reads it; a shell does with:  . ./client.env\n" +

@@ -17,6 +17,7 @@ var natsUsers = []string{"ingress", "payments", "notifier", "quotes", "operator"
 // keptSecrets are made at the first start and kept in DATA_DIR/secrets.json.
 type keptSecrets struct {
 	WebhookSecret string            `json:"webhook_secret"`
+	Reconcile     string            `json:"reconcile_webhook_secret"`
 	APIToken      string            `json:"api_token"`
 	Redis         string            `json:"redis_password"`
 	NATS          map[string]string `json:"nats_passwords"`
@@ -26,8 +27,13 @@ type keptSecrets struct {
 	SandboxConnect string `json:"sandbox_connect_webhook_secret"`
 }
 
-func (k keptSecrets) webhookSecret() string { return "local=" + k.WebhookSecret }
-func (k keptSecrets) apiTokens() string     { return "local:admin:" + k.APIToken }
+// webhookSecret are those of our own senders: the first signs simulated events and those that a customer brings back, the second what
+// is fetched from Stripe, so that the log tells who signed.
+func (k keptSecrets) webhookSecret() string {
+	return "local=" + k.WebhookSecret + ",reconcile=" + k.Reconcile
+}
+
+func (k keptSecrets) apiTokens() string { return "local:admin:" + k.APIToken }
 
 // dataDir is the folder that survives a restart, held by this process alone.
 type dataDir struct {
@@ -103,6 +109,7 @@ func (d *dataDir) secrets(random func() string) (keptSecrets, error) {
 		return prefix + random()
 	}
 	k.WebhookSecret = fill(k.WebhookSecret, "whsec_")
+	k.Reconcile = fill(k.Reconcile, "whsec_")
 	k.APIToken = fill(k.APIToken, "qt_")
 	k.Redis = fill(k.Redis, "")
 	k.SandboxKey = fill(k.SandboxKey, "sk_test_")

@@ -413,7 +413,7 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"$JS.API.STREAM.INFO.SELLERS", []string{"payments", "quotes", "operator"}},
 		{"$JS.API.DIRECT.GET.SELLERS", []string{"quotes", "operator"}},
 		{"$JS.API.STREAM.INFO.KV_MAIL", []string{"notifier", "operator"}},
-		{"$JS.API.DIRECT.GET.STRIPE", []string{"ingress", "payments", "operator"}},
+		{"$JS.API.DIRECT.GET.STRIPE", []string{"ingress", "payments", "quotes", "operator"}},
 		{"$JS.API.DIRECT.GET.QUOTES", []string{"payments", "notifier", "quotes", "operator"}},
 		{"$JS.API.DIRECT.GET.KV_MAIL", []string{"notifier", "operator"}},
 		{"$JS.API.DIRECT.GET.KV_SYSTEM", []string{"payments", "operator"}},
@@ -421,6 +421,9 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"$JS.API.STREAM.MSG.GET.KV_SYSTEM", []string{"payments", "operator"}},
 		{"$JS.API.DIRECT.GET.KV_SYSTEM.$KV.SYSTEM.redis.generation", []string{"payments", "quotes", "operator"}},
 		{"$JS.API.DIRECT.GET.KV_SYSTEM.$KV.SYSTEM.redis.identity", []string{"payments", "operator"}},
+		{"$JS.API.DIRECT.GET.KV_SYSTEM.$KV.SYSTEM.reconcile", []string{"payments", "quotes", "operator"}},
+		{"$KV.SYSTEM.reconcile", []string{"payments", "quotes", "operator"}},
+		{"$KV.SYSTEM.redis.generation", []string{"payments", "operator"}},
 	}
 	// What destroys or rebuilds is operator's alone, on every stream. operator is tried on a stream that does not exist.
 	for _, stream := range []string{"STRIPE", "QUOTES", "SELLERS", "DEAD", "TIMERS", "JOURNAL", "KV_MAIL", "KV_SYSTEM", "PROBE"} {

@@ -126,6 +126,8 @@ func TestRedisUsersMayDoTheirWorkAndNoMore(t *testing.T) {
 		{"HGET g1:quote:{q_1} doc", all},
 		{"GET g1:token:{t}", all},
 		{"ZREVRANGEBYSCORE g1:idx:seller:main +inf -inf WITHSCORES LIMIT 0 10", []string{"quotes", "operator"}},
+		{"ZRANGE g1:idx:parked 0 9 WITHSCORES", all},
+		{"HMGET g1:out:{STRIPE:0} 1 2", all},
 		{"ZCARD g1:idx:parked", []string{"payments", "operator"}},
 		{"INFO memory", []string{"payments", "operator"}},
 		{"SCAN 0 MATCH g1:* COUNT 10", []string{"payments", "operator"}},

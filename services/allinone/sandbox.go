@@ -45,8 +45,8 @@ func (c Config) sandboxSettings(kept keptSecrets) map[string]string {
 	}
 }
 
-// webhookSecrets are what ingress accepts: the secret of simulated and of fetched events first, which quotes and quotectl use, then
-// those of the sandbox's endpoints.
+// webhookSecrets are what ingress accepts: those of simulated and of fetched events first, which quotes and quotectl use, then those of
+// the sandbox's endpoints.
 func (c Config) webhookSecrets(kept keptSecrets) string {
 	secrets := kept.webhookSecret()
 	if c.Stripe.IsZero() {

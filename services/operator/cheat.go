@@ -99,6 +99,15 @@ quotectl check lag --warn 2m --critical 15m
 quotectl check gap
 quotectl check silence
 quotectl check conservation`,
+	"reconcile": `# what never came, is not Stripe's, or differs (exit code 3); 30 days are Stripe's list
+quotectl reconcile report --since 30d
+# only say what would be entered; then enter it
+quotectl reconcile repair --since 30d
+quotectl reconcile repair --since 30d --yes --reason "ingress was down, ticket 4711"
+# what was entered, by us or by the services themselves
+quotectl events list --source reconcile --since 30d
+# beyond Stripe's list: by our own checkouts
+quotectl reconcile report --since 120d`,
 	"journal": `# what operators did, the newest first
 quotectl journal list --since 7d
 quotectl journal list --action 'dead_*' --who 'ada@*'

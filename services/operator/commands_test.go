@@ -31,6 +31,7 @@ var commands = []string{
 	"mail", "mail list", "mail show", "mail resend",
 	"subscribers", "subscribers list", "subscribers lag", "subscribers missing", "subscribers replay",
 	"replay",
+	"reconcile", "reconcile report", "reconcile repair",
 	"rebuild",
 	"check", "check conservation", "check lag", "check gap", "check silence",
 	"stripe", "stripe events",

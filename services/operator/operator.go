@@ -2,7 +2,7 @@
 // what happened to a quote, fold an event again.
 //
 // It reads the log, the projection and the HTTP API and writes none of them by itself: what changes something goes through
-// the service that owns it (simulated events through ingress, replays through the payments worker). Only declare writes, the
+// the service that owns it (simulated events and those fetched from Stripe through ingress, replays through the payments worker). Only declare writes, the
 // streams' configuration. Its binary is cmd/quotectl; allinone's tests call Run too.
 package operator
 
@@ -77,8 +77,11 @@ Settings come from the environment, and what that lacks from a client.env file
 $DATA_DIR/client.env, ./data/client.env. The all-in-one runner writes such a file.
 
   QUOTES_URL API_TOKEN     the quote API (default http://127.0.0.1:8081)
-  INGRESS_URL              where simulated events go (default http://127.0.0.1:8080)
-  STRIPE_WEBHOOK_SECRETS   name=whsec_…,…: the first one signs simulated events
+  INGRESS_URL              where simulated and fetched events go (default http://127.0.0.1:8080)
+  STRIPE_WEBHOOK_SECRETS   name=whsec_…,…: the first one signs simulated events, one named
+                           reconcile those fetched from Stripe
+  STRIPE_API_KEY MODE      for reconcile: a key for Stripe, and its mode (default test);
+                           STRIPE_API_BASE for another address than Stripe's
   MAILBOX_URL              the mail catcher, if there is one
   INGRESS_ADMIN_URL PAYMENTS_URL NOTIFIER_URL QUOTES_ADMIN_URL NATS_MONITOR_URL
                            where the services and the NATS server tell their figures, for
@@ -117,6 +120,7 @@ $DATA_DIR/client.env, ./data/client.env. The all-in-one runner writes such a fil
 		a.replayCommand(),
 		a.rebuildCommand(),
 		a.checkCommand(),
+		a.reconcileCommand(),
 		a.stripeCommand(),
 		a.journalCommand(),
 		a.declareCommand(),

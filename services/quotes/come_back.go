@@ -1,19 +1,15 @@
 package quotes
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
-	"fmt"
-	"net/http"
-	"strconv"
 	"time"
 
-	"github.com/stripe/stripe-go/v76/webhook"
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/operations/door"
+	"quittance.internal/libs/platform/env"
 )
 
 // comeBackTimeout bounds what a customer waits for before he sees the page.
@@ -49,32 +45,16 @@ func (s *Service) enterEvents(ctx context.Context, account, id string, requested
 	if err != nil {
 		return err
 	}
+	in := s.entrance(event.SourceReturn, s.cfg.WebhookSecret)
 	for _, body := range events {
-		if err := s.enter(ctx, body); err != nil {
+		if _, err := in.Enter(ctx, body); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// enter posts one event, signed as Stripe signs it.
-func (s *Service) enter(ctx context.Context, body []byte) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.cfg.IngressURL+"/webhooks/stripe", bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("enter event: %w", err)
-	}
-	now := s.cfg.Now()
-	req.Header.Set("Content-Type", mediaJSON)
-	req.Header.Set("Quittance-Source", event.SourceReturn)
-	req.Header.Set("Stripe-Signature", "t="+strconv.FormatInt(now.Unix(), 10)+",v1="+
-		hex.EncodeToString(webhook.ComputeSignature(now, body, s.cfg.WebhookSecret.Reveal())))
-	res, err := s.http.Do(req)
-	if err != nil {
-		return fmt.Errorf("enter event: %w", err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("enter event: ingress answers %s", res.Status)
-	}
-	return nil
+// entrance is ingress, for events from a source.
+func (s *Service) entrance(source string, secret env.Secret) door.Door {
+	return door.Door{URL: s.cfg.IngressURL, Secret: secret, Source: source, Now: s.cfg.Now, HTTP: s.http}
 }

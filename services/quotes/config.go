@@ -10,6 +10,7 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/operations/door"
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/logging"
 	"quittance.internal/libs/platform/natsstream"
@@ -49,6 +50,14 @@ type Config struct {
 	// are waited for.
 	IngressURL    string
 	WebhookSecret env.Secret
+	// ReconcileEvery is how often the log is compared with Stripe and what lacks is
+	// entered, signed with ReconcileSecret; 0 is never. Default of RECONCILE_EVERY:
+	// 10 min. It needs a key for Stripe and an IngressURL.
+	ReconcileEvery  time.Duration
+	ReconcileSecret env.Secret
+	// ReconcileGrace is how old an event must be to be missed; see
+	// reconcile.Config.
+	ReconcileGrace time.Duration
 	// Account is the Stripe account that published quotes are paid to. Default
 	// event.Platform, the deployment's own.
 	Account string
@@ -82,12 +91,15 @@ type Config struct {
 // defaultRemindBefore leaves the owner three days to call his customer.
 const defaultRemindBefore = 72 * time.Hour
 
+// defaultReconcileEvery finds what was lost before anybody asks for it.
+const defaultReconcileEvery = 10 * time.Minute
+
 // ConfigFromEnv reads QUOTES_ADDR, QUOTES_ADMIN_ADDR, NATS_URL, NATS_CREDS,
 // NATS_CA, NATS_MONITOR_URL, REDIS_URL, REDIS_CA, DURABILITY, API_TOKENS,
 // PUBLIC_URL, MODE, POLICY_FILE, REMIND_BEFORE, STRIPE_API_KEY, STRIPE_API_BASE,
-// CHECKOUT_ORIGINS, INGRESS_URL (with STRIPE_WEBHOOK_SECRETS), TRUSTED_PROXIES,
-// PAGE_RATE, PAGE_STREAMS and LOG_LEVEL; secrets also as *_FILE. It reports every
-// fault at once.
+// CHECKOUT_ORIGINS, INGRESS_URL (with STRIPE_WEBHOOK_SECRETS), RECONCILE_EVERY,
+// TRUSTED_PROXIES, PAGE_RATE, PAGE_STREAMS and LOG_LEVEL; secrets also as *_FILE. It
+// reports every fault at once.
 func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	r := env.NewReader(lookup)
 	c := Config{
@@ -100,11 +112,12 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 		Mode:       r.Enum("MODE", event.ModeTest, event.ModeTest, event.ModeLive),
 		LogLevel:   r.Enum("LOG_LEVEL", "info", logging.Levels...),
 
-		RemindBefore: r.Duration("REMIND_BEFORE", defaultRemindBefore),
+		RemindBefore:   r.Duration("REMIND_BEFORE", defaultRemindBefore),
+		ReconcileEvery: r.Duration("RECONCILE_EVERY", defaultReconcileEvery),
 	}
 	c.IngressURL = strings.TrimRight(r.String("INGRESS_URL", ""), "/")
 	if c.IngressURL != "" {
-		c.WebhookSecret = firstSecret(r)
+		c.readSecrets(r)
 	}
 	c.Stripe = stripegate.ConfigFromEnv(r, c.Mode)
 	c.CheckoutOrigins = checkoutOrigins(r)
@@ -155,14 +168,17 @@ func originOf(address string) (string, bool) {
 	return u.Scheme + "://" + u.Host, true
 }
 
-// firstSecret is the first of name=whsec_…,name2=whsec_….
-func firstSecret(r *env.Reader) env.Secret {
-	first, _, _ := strings.Cut(r.Secret("STRIPE_WEBHOOK_SECRETS").Reveal(), ",")
-	_, secret, _ := strings.Cut(first, "=")
-	if secret = strings.TrimSpace(secret); secret == "" {
+// readSecrets reads what signs the events that are entered: of
+// name=whsec_…,name2=whsec_… the one that has the name of the source, else the
+// first.
+func (c *Config) readSecrets(r *env.Reader) {
+	list := r.Secret("STRIPE_WEBHOOK_SECRETS")
+	var ok, too bool
+	c.WebhookSecret, ok = door.SecretFor(list, event.SourceReturn)
+	c.ReconcileSecret, too = door.SecretFor(list, event.SourceReconcile)
+	if !ok || !too {
 		r.Fault("STRIPE_WEBHOOK_SECRETS", "is required with INGRESS_URL: name=whsec_…")
 	}
-	return env.NewSecret(secret)
 }
 
 func (c Config) withDefaults() Config {

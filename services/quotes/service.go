@@ -10,7 +10,8 @@
 // Check out opens a Checkout Session at Stripe, and a consumer of quote.paid
 // creates the Stripe customer; both only where STRIPE_API_KEY is set. Timers of
 // the stream TIMERS, planned from quote.published, append quote.expired and
-// quote.expiring. The service takes no webhooks, sends no mail and decides nothing
+// quote.expiring. From time to time it has what Stripe knows compared with the log, and
+// enters what never came. The service takes no webhooks, sends no mail and decides nothing
 // about payments.
 // Only cmd/quotes and allinone start it.
 package quotes
@@ -137,7 +138,7 @@ func (s *Service) Ready(ctx context.Context) error {
 func (s *Service) Run(ctx context.Context) error {
 	s.log.Info("quotes started", zap.Stringer("addr", s.Addr()), zap.Stringer("admin_addr", s.AdminAddr()),
 		zap.String("mode", s.cfg.Mode), zap.String("public_url", s.cfg.PublicURL), zap.Int("tokens", s.tokens.Count()),
-		zap.String("durability", s.cfg.Durability), zap.String("policy", s.cfg.Policy.Date), zap.Bool("stripe", s.stripe != nil))
+		zap.String("durability", s.cfg.Durability), zap.String("policy", s.cfg.Policy.Date), zap.Bool("stripe", s.stripe != nil), zap.Bool("reconciles", s.reconciles()))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.public.Serve(ctx) })
 	group.Go(func() error { return s.admin.Serve(ctx) })
@@ -147,6 +148,9 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { return s.deadServer().Serve(ctx) })
 	for _, c := range s.chores {
 		group.Go(func() error { return s.runChore(ctx, c) })
+	}
+	if s.reconciles() {
+		group.Go(func() error { s.reconcile(ctx); return nil })
 	}
 	err := group.Wait()
 	return errors.Join(err, s.close())

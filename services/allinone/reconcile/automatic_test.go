@@ -1,0 +1,199 @@
+package reconcile_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/reconcile"
+	"quittance.internal/libs/platform/env"
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/signin"
+	"quittance.internal/libs/platform/stripegate"
+	"quittance.internal/services/quotes"
+	"quittance.internal/services/sandbox"
+)
+
+// quotes starts an instance of the quotes service that reconciles; it returns where its metrics are.
+func (w *world) quotes(every time.Duration) string {
+	w.t.Helper()
+	tokens, err := signin.ParseTokens("ann:admin:admin-token-01234567890")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	q, err := quotes.New(w.t.Context(), quotes.Config{
+		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: w.nats.Config("quotes"), Redis: w.redis.Config(), Durability: natsstream.DurabilityRelaxed,
+		Tokens: tokens, PublicURL: "https://quotes.example", Stripe: stripegate.Config{Key: env.NewSecret(sandbox.DefaultTestKey), Base: w.stripe},
+		IngressURL: w.ingress, WebhookSecret: env.NewSecret(hook), ReconcileSecret: env.NewSecret(ours), ReconcileEvery: every, ReconcileGrace: -1,
+	}, zap.NewNop())
+	w.run(q, err)
+	return "http://" + q.AdminAddr().String() + "/metrics"
+}
+
+// metric reads one figure without labels; -1 where there is none.
+func (w *world) metric(address, name string) float64 {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if text, ok := strings.CutPrefix(line, name+" "); ok {
+			v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			return v
+		}
+	}
+	return -1
+}
+
+// The quotes service makes good by itself what never came, counts it, and counts nothing on a day when all came.
+func TestWhatNeverCameIsRecoveredWithoutAnOperator(t *testing.T) {
+	w := newWorld(t, "")
+	came, lost := w.offer(event.Platform), w.offer(solar)
+	w.pay(came.session)
+	w.paidOnce(came)
+	w.quiet()
+	metrics := []string{w.quotes(200 * time.Millisecond), w.quotes(200 * time.Millisecond)}
+	recovered := func() (n float64) {
+		for _, at := range metrics {
+			n += w.metric(at, "quittance_reconcile_recovered_total")
+		}
+		return n
+	}
+	succeeded := func() float64 { return w.metric(metrics[0], "quittance_reconcile_last_success_timestamp_seconds") }
+	w.until("a comparison came to its end", func() bool { return succeeded() > 0 })
+	if n := recovered(); n != 0 {
+		t.Fatalf("%v events are recovered though all came", n)
+	}
+	w.lose()
+	w.pay(lost.session)
+	w.paidOnce(lost)
+	w.quiet()
+	for _, s := range []sale{came, lost} {
+		w.paidOnce(s)
+	}
+	w.same(w.report(time.Hour))
+	n, all := recovered(), 0
+	for _, r := range w.stored() {
+		if r.Header.Get(event.HeaderSource) == event.SourceReconcile {
+			all++
+		}
+	}
+	if n == 0 || int(n) != all {
+		t.Errorf("recovered = %v, and %d events came by reconcile", n, all)
+	}
+
+	// A difference that nothing makes good is a figure to alert on, of every instance.
+	w.enter(event.SourceWebhook, completed("evt_forged", solar, "cs_forged", lost.quote))
+	for _, at := range metrics {
+		w.until("the gap is told", func() bool { return w.metric(at, "quittance_reconcile_gap") == 1 })
+	}
+}
+
+// automatic runs one instance until the test ends; ran is told each time it has looked.
+func (w *world) automatic(name string, standing func(reconcile.State)) (recovered func() int) {
+	w.t.Helper()
+	var mu sync.Mutex
+	n := 0
+	a := reconcile.Automatic{
+		Reconciler: reconcile.New(w.config()), Every: 50 * time.Millisecond, Holder: name, Log: zap.NewNop(),
+		Recovered: func(events int) { mu.Lock(); n += events; mu.Unlock() }, Standing: standing,
+	}
+	w.run(runner(func(ctx context.Context) error { a.Run(ctx); return nil }), nil)
+	return func() int { mu.Lock(); defer mu.Unlock(); return n }
+}
+
+type runner func(context.Context) error
+
+func (r runner) Run(ctx context.Context) error { return r(ctx) }
+
+func (w *world) setState(s reconcile.State) {
+	w.t.Helper()
+	data, err := json.Marshal(s)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, revision, err := w.log.System(w.t.Context(), reconcile.StateKey)
+	if err != nil && revision != 0 {
+		w.t.Fatal(err)
+	}
+	if _, err := w.log.SetSystem(w.t.Context(), reconcile.StateKey, data, revision); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestOneInstanceReconcilesAtATime(t *testing.T) {
+	w := newWorld(t, "")
+	s := w.offer(event.Platform)
+	w.lose()
+	w.pay(s.session)
+	w.setState(reconcile.State{Holder: "another", Until: w.now().Add(time.Hour)})
+	looked := make(chan reconcile.State, 1000)
+	recovered := w.automatic("this", func(s reconcile.State) { looked <- s })
+	for range 5 {
+		if state := <-looked; state.Holder != "another" || !state.Ran.IsZero() {
+			t.Fatalf("state = %+v", state)
+		}
+	}
+	if n := recovered(); n != 0 || len(w.stored()) != 0 {
+		t.Fatalf("%d recovered while another instance is at it", n)
+	}
+	w.setState(reconcile.State{Holder: "another", Until: w.now().Add(-time.Second)}) // it died
+	w.paidOnce(s)
+	w.until("the run is over", func() bool {
+		state := <-looked
+		return !state.Ran.IsZero() && state.Holder == "" && !state.Long.IsZero()
+	})
+}
+
+// After a standstill the run goes back to an hour before the last one that came to its end; and in any case over 72 hours once a day.
+func TestARunReachesBackToTheOneBefore(t *testing.T) {
+	for name, state := range map[string]func(now time.Time) reconcile.State{
+		"the first ever": func(time.Time) reconcile.State { return reconcile.State{} },
+		"once a day": func(now time.Time) reconcile.State {
+			return reconcile.State{Ran: now.Add(-time.Minute), Long: now.Add(-25 * time.Hour)}
+		},
+		"after a standstill": func(now time.Time) reconcile.State {
+			return reconcile.State{Ran: now.Add(-47 * time.Hour), Long: now.Add(-time.Hour)}
+		},
+		"after a longer one": func(now time.Time) reconcile.State {
+			return reconcile.State{Ran: now.Add(-400 * time.Hour), Long: now.Add(-400 * time.Hour)}
+		},
+		"after the clock was set back": func(now time.Time) reconcile.State {
+			return reconcile.State{Ran: now.Add(time.Hour), Long: now.Add(time.Hour)}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "")
+			s := w.offer(solar)
+			w.lose()
+			w.pay(s.session)
+			w.deliver()
+			w.advance(48*time.Hour - 30*time.Minute) // it happened half an hour before the last run of the third case
+			w.setState(state(w.now()))
+			w.automatic("this", func(reconcile.State) {})
+			w.paidOnce(s)
+		})
+	}
+}
