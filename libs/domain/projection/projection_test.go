@@ -3,6 +3,7 @@ package projection_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -255,6 +256,18 @@ func BenchmarkFold(b *testing.B) {
 		n += len(h.messages)
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "messages/s")
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	f := newBare()
+	for _, m := range h.messages {
+		m.Body = slices.Clone(m.Body) // as it comes from the log: what the fold keeps of it counts
+		f.Fold(m)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(len(f.Keys())), "B/quote")
+	runtime.KeepAlive(f)
 }
 
 func newBare() *projection.Projection {

@@ -24,6 +24,9 @@ func BenchmarkVerify(b *testing.B) {
 		quotes = n
 	}
 	r := newRig(b)
+	r.patience = 20 * time.Minute
+	stop := r.worker()
+	defer stop()
 	const step = 500
 	for n := 0; n < quotes; n += step {
 		r.publish(n, n+step)
@@ -38,9 +41,7 @@ func BenchmarkVerify(b *testing.B) {
 			}
 		}
 	}
-	stop := r.worker()
 	r.settled()
-	defer stop()
 	for b.Loop() {
 		v := rebuild.Verifier{Log: r.log, Redis: r.cache, Now: time.Now}
 		var before, after runtime.MemStats

@@ -33,11 +33,13 @@ type rig struct {
 	redis *redistest.Server
 	log   *natsstream.Log
 	cache redis.UniversalClient
+	// patience is how long eventually waits.
+	patience time.Duration
 }
 
 func newRig(tb testing.TB) *rig {
 	tb.Helper()
-	r := &rig{t: tb, nats: natstest.Start(tb), redis: redistest.Start(tb)}
+	r := &rig{t: tb, nats: natstest.Start(tb), redis: redistest.Start(tb), patience: time.Minute}
 	r.log, r.cache = r.nats.Log("test"), r.redis.Client()
 	return r
 }
@@ -75,10 +77,10 @@ func (r *rig) eventually(what string, f func() error) {
 	r.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(r.patience)
 	for err := f(); err != nil; err = f() {
 		if time.Now().After(deadline) {
-			r.t.Fatalf("not within a minute: %s: %v", what, err)
+			r.t.Fatalf("not within %s: %s: %v", r.patience, what, err)
 		}
 		<-tick.C
 	}
