@@ -33,11 +33,15 @@ test: servers ## run all tests with the race detector (TESTFLAGS=... adds flags)
 	go test -race -timeout 40m $(TESTFLAGS) work
 
 .PHONY: servers
-servers: $(STRIPE_NODE)/node_modules/.installed ## install what the tests run against: redis-server, chromium, node and Stripe's own SDK
+servers: $(STRIPE_NODE)/node_modules/.installed promtool ## install what the tests run against: redis-server, chromium, promtool, node and Stripe's own SDK
 	@if ! command -v redis-server >/dev/null && ! command -v valkey-server >/dev/null; then \
 		$(MAKE) --no-print-directory debian PACKAGES=redis-server; fi
 	@if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then \
 		$(MAKE) --no-print-directory debian PACKAGES="chromium fonts-dejavu-core"; fi
+
+.PHONY: promtool
+promtool: # of Debian's package prometheus
+	@if ! command -v promtool >/dev/null; then $(MAKE) --no-print-directory debian PACKAGES=prometheus; fi
 
 $(STRIPE_NODE)/node_modules/.installed: $(STRIPE_NODE)/package.json $(STRIPE_NODE)/package-lock.json
 	@if ! command -v npm >/dev/null; then $(MAKE) --no-print-directory debian PACKAGES="nodejs npm"; fi
@@ -92,6 +96,10 @@ fences: ## servers meant for development must be in no service's binary
 .PHONY: requirements
 requirements: servers ## run the tests of each requirement and print the table (LIST=1 only lists them, ONLY=R1-R53 leaves the others out)
 	@go run ./services/allinone/requirements $(if $(LIST),-list) $(if $(ONLY),-only '$(ONLY)')
+
+.PHONY: alerts
+alerts: promtool ## test the alert rules, and that rules, dashboard and runbooks fit the code (check does it too)
+	go test -count=1 ./services/allinone/alerts
 
 .PHONY: check
 check: lint alone drift fences test ## everything that CI runs

@@ -1,9 +1,13 @@
 package ingress
 
 import (
+	"errors"
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"quittance.internal/libs/platform/natsstream"
 )
 
 // refused is the outcome under which a request counts that got no 2xx.
@@ -18,6 +22,8 @@ type Metrics struct {
 	reloads  *prometheus.CounterVec
 	publish  prometheus.Histogram
 	inFlight prometheus.Gauge
+	// Of the NATS server's store; not a number while its monitoring port does not answer.
+	storedBytes, maxBytes, syncAlways prometheus.Gauge
 }
 
 // NewMetrics registers the metrics with reg. Every label value is there from the start, so that a rate is never absent.
@@ -45,7 +51,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Events being stored at this moment.",
 		}),
 	}
-	reg.MustRegister(m.received, m.refused, m.reloads, m.publish, m.inFlight)
+	m.storedBytes = prometheus.NewGauge(prometheus.GaugeOpts{Name: "quittance_log_stored_bytes", Help: "Bytes in the NATS server's store."})
+	m.maxBytes = prometheus.NewGauge(prometheus.GaugeOpts{Name: "quittance_log_max_bytes", Help: "Bytes above which the NATS server refuses new messages (max_file_store)."})
+	m.syncAlways = prometheus.NewGauge(prometheus.GaugeOpts{Name: "quittance_log_sync_always", Help: "1 where the NATS server syncs each message before it acknowledges, else 0."})
+	m.storage(natsstream.Storage{}, errUnread)
+	reg.MustRegister(m.received, m.refused, m.reloads, m.publish, m.inFlight, m.storedBytes, m.maxBytes, m.syncAlways)
 	for _, o := range append([]Outcome{refused}, Outcomes...) {
 		m.received.WithLabelValues(string(o))
 	}
@@ -62,6 +72,23 @@ func (m *Metrics) count(outcome Outcome, reason Reason) {
 	if reason != "" {
 		m.refused.WithLabelValues(string(reason)).Inc()
 	}
+}
+
+// errUnread stands for a store that was not looked at yet.
+var errUnread = errors.New("not read")
+
+// storage shows what the NATS server tells of its store.
+func (m *Metrics) storage(s natsstream.Storage, err error) {
+	stored, limit, sync := float64(s.Used), float64(s.Max), 0.0
+	switch {
+	case err != nil:
+		stored, limit, sync = math.NaN(), math.NaN(), math.NaN()
+	case s.SyncAlways:
+		sync = 1
+	}
+	m.storedBytes.Set(stored)
+	m.maxBytes.Set(limit)
+	m.syncAlways.Set(sync)
 }
 
 func (m *Metrics) published(took time.Duration) { m.publish.Observe(took.Seconds()) }

@@ -109,6 +109,7 @@ func (s *Service) Run(ctx context.Context) error {
 		follow(ctx, s.cfg.SecretsFile, s.cfg.SecretsPoll, s.reload)
 		return nil
 	})
+	group.Go(func() error { s.watchStorage(ctx); return nil })
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("run ingress: %w", err)
 	}
@@ -123,6 +124,26 @@ func (s *Service) close() {
 	}
 	if s.nc != nil {
 		s.nc.Close()
+	}
+}
+
+// storageEvery is how often the NATS server is asked for its store.
+const storageEvery = 30 * time.Second
+
+// watchStorage keeps the figures of the NATS server's store, for alerts; without NATS_MONITOR_URL there are none.
+func (s *Service) watchStorage(ctx context.Context) {
+	if s.cfg.MonitorURL == "" {
+		return
+	}
+	ticker := time.NewTicker(storageEvery)
+	defer ticker.Stop()
+	for {
+		s.metrics.storage(natsstream.ReadStorage(ctx, s.cfg.MonitorURL))
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
 	}
 }
 

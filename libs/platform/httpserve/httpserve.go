@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -145,17 +146,47 @@ func answer(w http.ResponseWriter, code int, status, reason string) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// NewRegistry returns a metrics registry that already holds the process's own metrics.
+// NewRegistry returns a metrics registry that already holds the process's own metrics and quittance_build_info.
 func NewRegistry() *prometheus.Registry {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "quittance_build_info", Help: "Always 1; the commit of this build and the Go it was made with.",
+	}, []string{"version", "go"})
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build)
+	build.WithLabelValues(Version()).Set(1)
 	return reg
 }
 
-// Admin returns the handler of an admin address: the probes and /metrics of reg.
+// Version is the commit of this build, 12 digits, or "dev" where the build recorded none, and the Go it was made with.
+func Version() (commit, goVersion string) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "dev", ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return s.Value[:12], info.GoVersion
+		}
+	}
+	return "dev", info.GoVersion
+}
+
+// Admin returns the handler of an admin address: the probes, and /metrics of reg with quittance_ready, which is asked for at
+// each reading. One registry has one Admin.
 func Admin(reg *prometheus.Registry, ready Ready) http.Handler {
 	mux := http.NewServeMux()
 	Probes(mux, ready)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
+	gauge := prometheus.NewGauge(prometheus.GaugeOpts{Name: "quittance_ready", Help: "1 while the service can do its work, as /readyz says, else 0."})
+	reg.MustRegister(gauge)
+	metrics := promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg})
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+		defer cancel()
+		gauge.Set(1)
+		if ready(ctx) != nil {
+			gauge.Set(0)
+		}
+		metrics.ServeHTTP(w, r)
+	})
 	return mux
 }

@@ -53,6 +53,35 @@ func TestReadinessTellsItsReasonAndLivenessDoesNotCare(t *testing.T) {
 	}
 }
 
+func TestMetricsTellWhetherTheServiceIsReady(t *testing.T) {
+	var away error
+	url, stop := start(t, httpserve.Admin(httpserve.NewRegistry(), func(context.Context) error { return away }))
+	for _, want := range []string{"quittance_ready 1", "quittance_ready 0", "quittance_ready 1"} {
+		if away = nil; strings.HasSuffix(want, "0") {
+			away = errors.New("redis is away")
+		}
+		res, err := http.Get(url + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := res.Body.Close(); err != nil {
+			t.Error(err)
+		}
+		for _, line := range []string{want, `quittance_build_info{go="go`} {
+			if !strings.Contains(string(body), "\n"+line) {
+				t.Errorf("metrics lack %s", line)
+			}
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestARequestInHandIsAnsweredWhileDraining(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	url, stop := start(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

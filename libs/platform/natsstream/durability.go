@@ -29,33 +29,57 @@ func CheckDurability(ctx context.Context, mode, monitorURL string) error {
 		return errors.New("NATS_MONITOR_URL is not set: with DURABILITY=server the server's sync_interval is checked there " +
 			"(for development without a guarantee: DURABILITY=relaxed)")
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, monitorURL+"/varz", http.NoBody)
-	if err != nil {
-		return fmt.Errorf("read NATS_MONITOR_URL: %w", err)
-	}
-	res, err := http.DefaultClient.Do(req)
+	storage, err := ReadStorage(ctx, monitorURL)
 	if err != nil {
 		return fmt.Errorf("check sync_interval of the NATS server: %w", err)
 	}
-	defer res.Body.Close()
-	var varz struct {
-		JetStream struct {
-			Config *struct {
-				SyncAlways bool `json:"sync_always"`
-			} `json:"config"`
-		} `json:"jetstream"`
-	}
-	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&varz); err != nil {
-		return fmt.Errorf("check sync_interval of the NATS server: %w", err)
-	}
-	if varz.JetStream.Config == nil {
-		return errors.New("the NATS server has no JetStream: enable it in its configuration")
-	}
-	if !varz.JetStream.Config.SyncAlways {
+	if !storage.SyncAlways {
 		return errors.New("the NATS server does not sync each message before it acknowledges: acknowledged webhooks would be " +
 			"lost in a power cut; set `sync_interval: always` in its jetstream block (or DURABILITY=relaxed for development)")
 	}
 	return nil
+}
+
+// Storage is what the NATS server's monitoring port tells of its store.
+type Storage struct {
+	// Used and Max are bytes on disk: what is stored, and above which the server refuses (max_file_store).
+	Used, Max uint64
+	// SyncAlways says that each message is on disk before its PubAck.
+	SyncAlways bool
+	// Now is the server's clock.
+	Now time.Time
+}
+
+// ReadStorage asks the monitoring port, such as http://127.0.0.1:8222. It takes five seconds at most.
+func ReadStorage(ctx context.Context, monitorURL string) (Storage, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, monitorURL+"/varz", http.NoBody)
+	if err != nil {
+		return Storage{}, fmt.Errorf("read NATS_MONITOR_URL: %w", err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return Storage{}, fmt.Errorf("read NATS_MONITOR_URL: %w", err)
+	}
+	defer res.Body.Close()
+	var varz struct {
+		Now       time.Time `json:"now"`
+		JetStream struct {
+			Config *struct {
+				SyncAlways bool   `json:"sync_always"`
+				MaxStore   uint64 `json:"max_storage"`
+			} `json:"config"`
+			Stats struct {
+				Store uint64 `json:"storage"`
+			} `json:"stats"`
+		} `json:"jetstream"`
+	}
+	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&varz); err != nil {
+		return Storage{}, fmt.Errorf("read %s/varz: %w", monitorURL, err)
+	}
+	if varz.JetStream.Config == nil {
+		return Storage{}, errors.New("the NATS server has no JetStream: enable it in its configuration")
+	}
+	return Storage{Used: varz.JetStream.Stats.Store, Max: varz.JetStream.Config.MaxStore, SyncAlways: varz.JetStream.Config.SyncAlways, Now: varz.Now}, nil
 }
