@@ -29,6 +29,7 @@ type waiting struct {
 }
 
 func (p *Projection) linkOf(o object) *link {
+	p.lacksObject(o)
 	l := p.links[o]
 	if l == nil {
 		l = &link{}
@@ -121,7 +122,7 @@ func (p *Projection) release(k Key, s *entry, sequence uint64) {
 	if w == nil {
 		return // trimmed
 	}
-	s.last.Stripe = max(s.last.Stripe, sequence)
+	s.last.Stripe, s.folded = max(s.last.Stripe, sequence), true
 	changed := s.facts.Merge(w.event.Change.Facts)
 	s.touch(p.hash(w.event.Change.Type, w.event.Change.Object))
 	if w.outcome.Folded() {

@@ -54,6 +54,7 @@ type Projection struct {
 	// renewals are the marked objects in the order of marking, for Trim.
 	renewals []renewal
 	seed     maphash.Seed
+	part     *partial // nil where the whole is known
 }
 
 // revisions is what a quote's own events say that bears on payments.
@@ -71,6 +72,7 @@ type entry struct {
 	marks   map[string]Mark
 	touched map[uint64]struct{} // hashes of type and object of the messages that bore on it
 	last    Reach
+	folded  bool // a message was folded in, see Folded
 }
 
 // Reach is how far the log has reached something: the greatest sequence of each
@@ -129,6 +131,9 @@ func (s *entry) mark(m Mark) {
 // foldRevision makes facts of a publication, a recall or an expiry, for every
 // account that any revision of the quote names.
 func (p *Projection) foldRevision(e QuoteEvent, o *Outcome, sequence uint64) {
+	if p.lacksQuote(e.Subject.Quote) {
+		return
+	}
 	q := p.quotes[e.Subject.Quote]
 	if q == nil {
 		q = &revisions{map[int]quote.Revision{}, map[int]bool{}, map[int]bool{}}
@@ -154,7 +159,7 @@ func (p *Projection) foldRevision(e QuoteEvent, o *Outcome, sequence uint64) {
 			o.Account = account
 		}
 		s := p.entry(k)
-		s.last.Quotes = max(s.last.Quotes, sequence)
+		s.last.Quotes, s.folded = max(s.last.Quotes, sequence), true
 		if p.merge(k, s, facts) {
 			o.Kind = Applied
 		}
@@ -204,7 +209,7 @@ func (p *Projection) apply(o *Outcome, keys []Key, e *StripeEvent, m Message) {
 		if i == 0 {
 			_, before = s.touched[touch]
 		}
-		s.last.Stripe = max(s.last.Stripe, m.Sequence)
+		s.last.Stripe, s.folded = max(s.last.Stripe, m.Sequence), true
 		changed = p.merge(k, s, e.Change.Facts) || changed
 		if len(e.Change.Facts.Renewals) == 0 { // of these there is no end
 			s.touch(touch)
@@ -234,6 +239,7 @@ func (p *Projection) hash(typ, object string) uint64 {
 }
 
 func (p *Projection) entry(k Key) *entry {
+	p.lacksKey(k)
 	s := p.facts[k]
 	if s == nil {
 		s = &entry{}
@@ -248,7 +254,9 @@ func (p *Projection) merge(k Key, s *entry, f quote.Facts) bool {
 	if !s.facts.Merge(f) {
 		return false
 	}
-	p.link(k, s)
+	if !p.lacksKey(k) { // else which objects are new to the quote is not known
+		p.link(k, s)
+	}
 	return true
 }
 
@@ -258,12 +266,12 @@ func (p *Projection) Clone(decided func(Place, Outcome)) *Projection {
 	cfg := p.cfg
 	cfg.Decided = decided
 	c := New(cfg)
-	c.seed = p.seed
+	c.seed, c.part = p.seed, p.part.again()
 	for id, q := range p.quotes {
 		c.quotes[id] = &revisions{maps.Clone(q.published), maps.Clone(q.recalled), maps.Clone(q.expired)}
 	}
 	for k, s := range p.facts {
-		c.facts[k] = &entry{s.facts, s.objects, maps.Clone(s.marks), maps.Clone(s.touched), s.last}
+		c.facts[k] = &entry{s.facts, s.objects, maps.Clone(s.marks), maps.Clone(s.touched), s.last, s.folded}
 	}
 	for sequence, w := range p.parked {
 		copied := *w
