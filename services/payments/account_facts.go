@@ -61,6 +61,7 @@ func (b *batch) publishAccounts(ctx context.Context) {
 		case r.Stored.Taken:
 			it.decide(projection.Corroborated, "the log holds this fact already")
 		default:
+			b.stored = append(b.stored, it.account.Subject)
 			b.w.log.Info("fact published", zap.String("subject", it.account.Subject), zap.Uint64("seq", r.Stored.Sequence))
 		}
 	}

@@ -66,6 +66,7 @@ func (b *batch) published(d due, r natsstream.Result) {
 		b.w.published.add(d.message.Subject)
 	default:
 		b.w.metrics.emissions.WithLabelValues(name, "stored").Inc()
+		b.stored = append(b.stored, d.message.Subject)
 		b.w.published.add(d.message.Subject)
 		b.w.log.Info("fact published", zap.String("subject", d.message.Subject), zap.Uint64("seq", r.Stored.Sequence),
 			zap.String("quote_id", d.s.quote))

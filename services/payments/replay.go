@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -54,7 +55,11 @@ func (w *worker) replay(ctx context.Context, data []byte) natsstream.ReplayAnswe
 	}
 	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
 	defer cancel()
-	answer, err := w.replayOne(ctx, request)
+	one := w.replayOne
+	if request.Sequence == 0 && len(request.Sequences) > 0 {
+		one = w.replayMany
+	}
+	answer, err := one(ctx, request)
 	if err != nil {
 		return natsstream.ReplayAnswer{Error: err.Error()}
 	}
@@ -62,8 +67,8 @@ func (w *worker) replay(ctx context.Context, data []byte) natsstream.ReplayAnswe
 }
 
 func (w *worker) replayOne(ctx context.Context, request natsstream.ReplayRequest) (natsstream.ReplayAnswer, error) {
-	if request.Stream != event.StreamStripe && request.Stream != event.StreamQuotes {
-		return natsstream.ReplayAnswer{}, fmt.Errorf("stream %q is neither %s nor %s", request.Stream, event.StreamStripe, event.StreamQuotes)
+	if err := foldable(request.Stream); err != nil {
+		return natsstream.ReplayAnswer{}, err
 	}
 	record, err := w.logs.ReadSequence(ctx, request.Stream, request.Sequence)
 	if err != nil {
@@ -96,4 +101,51 @@ func (w *worker) settleOne(ctx context.Context, it *item) error {
 		err = w.settleAgain(ctx, []*item{it})
 	}
 	return err
+}
+
+func foldable(stream string) error {
+	if stream != event.StreamStripe && stream != event.StreamQuotes {
+		return fmt.Errorf("stream %q is neither %s nor %s", stream, event.StreamStripe, event.StreamQuotes)
+	}
+	return nil
+}
+
+// replayMany is replayOne for several messages, as one batch.
+func (w *worker) replayMany(ctx context.Context, request natsstream.ReplayRequest) (natsstream.ReplayAnswer, error) {
+	if err := foldable(request.Stream); err != nil {
+		return natsstream.ReplayAnswer{}, err
+	}
+	if len(request.Sequences) > natsstream.MaxReplay || !slices.IsSorted(request.Sequences) {
+		return natsstream.ReplayAnswer{}, fmt.Errorf("%d sequences, want at most %d, ascending", len(request.Sequences), natsstream.MaxReplay)
+	}
+	records, err := w.logs.ReadMany(ctx, request.Stream, request.Sequences)
+	if err != nil {
+		return natsstream.ReplayAnswer{}, err
+	}
+	items := make([]*item, len(records))
+	for i, r := range records {
+		items[i] = &item{record: r, attempt: 1}
+	}
+	w.gate.RLock()
+	defer w.gate.RUnlock()
+	answer := natsstream.ReplayAnswer{Outcomes: map[string]int{}, Gone: len(request.Sequences) - len(records)}
+	for again := true; again; {
+		b := w.newBatch(items)
+		err := b.settle(ctx)
+		answer.Stored = append(answer.Stored, b.stored...)
+		again = errors.Is(err, errSwitched)
+		if err != nil && !again {
+			return natsstream.ReplayAnswer{}, err
+		}
+		for _, it := range items {
+			if again {
+				it.reset()
+			} else if it.err != nil {
+				answer.Failed = append(answer.Failed, natsstream.ReplayFailure{Sequence: it.record.Sequence, Error: it.err.Error()})
+			} else {
+				answer.Outcomes[it.out.Outcome]++
+			}
+		}
+	}
+	return answer, nil
 }

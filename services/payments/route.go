@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -35,13 +34,7 @@ func (b *batch) decode() {
 
 // parked is a change that waits under the objects it names.
 type parked struct {
-	Sequence uint64          `json:"seq"`
-	EventID  string          `json:"event_id"`
-	Type     string          `json:"type"`
-	Object   string          `json:"object"`
-	Facts    json.RawMessage `json:"facts"` // as Encode writes them
-	Names    []string        `json:"names"`
-	At       time.Time       `json:"at"`
+	redisquote.ParkedChange
 
 	account string // of the link it was read from
 }
@@ -61,7 +54,7 @@ func (b *batch) route(ctx context.Context) error {
 		if it.record.Stream != event.StreamStripe || !it.open() || len(it.targets) > 0 {
 			continue
 		}
-		waiting, err := json.Marshal(parked{
+		waiting, err := json.Marshal(redisquote.ParkedChange{
 			Sequence: it.record.Sequence, EventID: it.change.EventID, Type: it.change.Type, Object: it.change.Object,
 			Facts: it.facts.Encode(), Names: it.change.Names, At: it.record.Time,
 		})

@@ -42,6 +42,7 @@ type batch struct {
 	touched map[string]bool // quotes whose status may have to be indexed anew
 	moved   []*settlement   // quotes whose status is their payment's, on their one account
 	ignored []parked        // changes that had waited and turned out to belong to a renewal
+	stored  []string        // the subjects of the facts that it has published
 	began   time.Time
 }
 

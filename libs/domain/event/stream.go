@@ -12,8 +12,9 @@ const (
 
 // The key-value buckets.
 const (
-	BucketMail   = "MAIL"   // the mail ledger
-	BucketSystem = "SYSTEM" // current Redis generation, last seen Redis identities
+	BucketMail    = "MAIL"    // the mail ledger
+	BucketSystem  = "SYSTEM"  // current Redis generation, last seen Redis identities
+	BucketReplays = "REPLAYS" // replay plans, and how far each was carried out
 )
 
 // FirstGeneration is the generation of Redis keys that is in use where SYSTEM

@@ -125,6 +125,7 @@ func bucketConfigs(replicas int) []jetstream.KeyValueConfig {
 	return []jetstream.KeyValueConfig{
 		{Bucket: event.BucketMail, Description: "mail ledger", History: 1, Storage: jetstream.FileStorage, Replicas: replicas},
 		{Bucket: event.BucketSystem, Description: "redis generation and identities", History: 1, Storage: jetstream.FileStorage, Replicas: replicas},
+		{Bucket: event.BucketReplays, Description: "replay plans", History: 1, Storage: jetstream.FileStorage, Replicas: replicas},
 	}
 }
 

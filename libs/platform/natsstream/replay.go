@@ -8,8 +8,20 @@ const ReplaySubject = "op.payments.replay"
 type ReplayRequest struct {
 	Stream   string `json:"stream"` // STRIPE or QUOTES
 	Sequence uint64 `json:"sequence"`
+	// Sequences, where Sequence is 0, are several messages of the stream, ascending, at most MaxReplay: the worker takes them
+	// as one batch.
+	Sequences []uint64 `json:"sequences,omitempty"`
 	// Reason is the operator's, for the worker's log.
 	Reason string `json:"reason,omitempty"`
+}
+
+// MaxReplay is how many messages one ReplayRequest may name.
+const MaxReplay = 1000
+
+// ReplayFailure is a message of a batch that has to be tried again: there was trouble with its quote.
+type ReplayFailure struct {
+	Sequence uint64 `json:"sequence"`
+	Error    string `json:"error"`
 }
 
 // ReplayAnswer tells what a replay found. Where Error is set, nothing else is.
@@ -26,6 +38,13 @@ type ReplayAnswer struct {
 	Before  string `json:"before,omitempty"`
 	After   string `json:"after,omitempty"`
 	Changed bool   `json:"changed"`
+
+	// Of a request for several messages only these are set. Outcomes counts what this replay made of them; Stored are the
+	// subjects of the facts that it has published; Failed are to be tried again; Gone are no longer in the log.
+	Outcomes map[string]int  `json:"outcomes,omitempty"`
+	Stored   []string        `json:"stored,omitempty"`
+	Failed   []ReplayFailure `json:"failed,omitempty"`
+	Gone     int             `json:"gone,omitempty"`
 }
 
 // ParkedSubject is where the payments worker answers a ParkedRequest with a ParkedAnswer, both JSON.
