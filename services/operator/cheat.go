@@ -82,9 +82,21 @@ quotectl subscribers lag --max-lag 1000 --max-age 5m
 quotectl subscribers missing q_1042
 # deliver a day again to one subscriber, and to no other
 quotectl subscribers replay --consumer crm --from 24h --reason "they lost a day" --yes`,
-	"replay": `# fold a stored event again: harmless, since equal facts change nothing
+	"replay": `# what would folding events again change? nothing is changed by the question
+quotectl replay plan --outcome failed --since 24h --name incident-4711
+quotectl replay plan --quote q_1042 --type 'charge.*'
+quotectl replay show incident-4711 -o jsonl | jq -r 'select(.facts) | .quote'
+# carry it out; exit code 4 beyond the budgets, or when things have moved
+quotectl replay run incident-4711 --reason "ticket 4711"
+quotectl replay run incident-4711 --reason "ticket 4711" --max-quotes 500 --max-mails 12 --rate 1000
+# stop it, look at it, go on
+quotectl replay cancel incident-4711 --reason "load"
+quotectl replay status incident-4711
+quotectl replay run incident-4711 --reason "ticket 4711"
+# the mail about a paid quote once more: the only way in which a replay mails twice
+quotectl replay plan --quote q_1042 --resend-email
+# one event, at once
 quotectl replay evt_1QaB --reason "ticket 4711"
-# by its place in the log
 quotectl replay STRIPE:88120 --reason "drill"`,
 	"rebuild": `# does Redis hold what the log says? exit code 3 and a list where not
 quotectl rebuild --verify

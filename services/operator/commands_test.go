@@ -30,7 +30,7 @@ var commands = []string{
 	"parked", "parked list", "parked release",
 	"mail", "mail list", "mail show", "mail resend",
 	"subscribers", "subscribers list", "subscribers lag", "subscribers missing", "subscribers replay",
-	"replay",
+	"replay", "replay plan", "replay run", "replay one", "replay list", "replay show", "replay status", "replay cancel",
 	"reconcile", "reconcile report", "reconcile repair",
 	"rebuild",
 	"check", "check conservation", "check lag", "check gap", "check silence",

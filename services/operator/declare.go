@@ -25,7 +25,7 @@ const declareTimeout = time.Minute
 // ownStreams are the streams that natsstream.Declare makes; buckets are streams named KV_… below that.
 var (
 	ownStreams = []string{event.StreamStripe, event.StreamQuotes, event.StreamSellers, event.StreamDead, event.StreamTimers, event.StreamJournal}
-	ownBuckets = []string{event.BucketMail, event.BucketSystem}
+	ownBuckets = []string{event.BucketMail, event.BucketSystem, event.BucketReplays}
 )
 
 // declaration is what declare says of one stream, bucket or consumer.

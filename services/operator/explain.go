@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/replay"
 	"quittance.internal/libs/operations/story"
 	"quittance.internal/libs/operations/why"
 )
@@ -30,6 +31,7 @@ commands. What it prints as REF can be given to it again. It takes
   evt_…, STRIPE:88120          a Stripe event: what became of it, and what followed from it
   QUOTES:4410, <…@…>           a quote's event, a mail's Message-ID: the quote's story
   DEAD:12                      a dead letter: the story of its message
+  rp_…                         a replay plan, as replay show does
   cs_… pi_… ch_… in_… sub_…    an object of Stripe's: the story of the quote it belongs to;
                                --account says on which connected account it is
 
@@ -54,6 +56,9 @@ happen to a quote and name the first link that is missing, with the next command
 				return a.why(cmd.Context(), args[0], why.Paid)
 			case noMail:
 				return a.why(cmd.Context(), args[0], why.Mailed)
+			}
+			if strings.HasPrefix(args[0], "rp_") {
+				return a.withPlan(cmd.Context(), args[0], func(_ backend, p *replay.Plan) error { return a.showPlan(p) })
 			}
 			return a.explain(cmd.Context(), args[0], account)
 		},

@@ -3,6 +3,7 @@ package operator_test
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -184,7 +185,7 @@ func TestReplayAsksThePaymentsWorker(t *testing.T) {
 	}
 	got := w.run("replay", subject.EventID, "--reason", "ticket 4711")
 	got.want(t, 0, "corroborated", "nothing changed", "STRIPE:2")
-	if want := (natsstream.ReplayRequest{Stream: "STRIPE", Sequence: 2, Reason: "ticket 4711"}); asked != want {
+	if want := (natsstream.ReplayRequest{Stream: "STRIPE", Sequence: 2, Reason: "ticket 4711"}); !reflect.DeepEqual(asked, want) {
 		t.Errorf("asked %+v, want %+v", asked, want)
 	}
 	answer = natsstream.ReplayAnswer{Outcome: "applied", Quote: "q_1042", Before: "pending", After: "paid", Changed: true}

@@ -2,17 +2,15 @@ package operator
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/operations/journal"
+	"quittance.internal/libs/operations/replay"
 	"quittance.internal/libs/operations/story"
 	"quittance.internal/libs/platform/natsstream"
 )
@@ -39,15 +37,44 @@ type replayed struct {
 func (a *app) replayCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use:   "replay <event id | STRIPE:sequence>",
-		Short: "Fold a stored Stripe event again",
-		Long: `Lets the payments worker fold a stored Stripe event again and prints what changed. It is
-harmless: facts only grow, so what was folded before changes nothing, publishes nothing
-again and mails nobody. What had not been published yet is published now. A quote's own
-event is named by its place, QUOTES:4410.
+		Use:   "replay [event id | STRIPE:sequence]",
+		Short: "Fold stored events again: plan it, see what would change, run it",
+		Long: `Folds stored events again. That is harmless: facts only grow, so what was folded before
+changes nothing, publishes nothing again and mails nobody. What had not been published yet is
+published then.
+
+replay plan says beforehand, per quote, what would change, which facts would be published and
+which mails would go; replay run carries a plan out. With an event in place of a command,
+that one event is folded at once, as by replay one.
 
 ` + exitCodeHelp,
-		Example: `  quotectl replay evt_1QaB --reason "ticket 4711"
+		Example: `  quotectl replay plan --outcome failed --since 24h --name incident-4711
+  quotectl replay run incident-4711 --reason "ticket 4711"
+  quotectl replay evt_1QaB --reason "ticket 4711"`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && strings.ContainsAny(args[0], "_:") {
+				return a.replay(cmd, args[0], reason)
+			}
+			return group(cmd, args)
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the journal and the worker's log; asked for on a terminal")
+	cmd.AddCommand(a.replayPlanCommand(), a.replayRunCommand(), a.replayOneCommand(), a.replayListCommand(), a.replayShowCommand(),
+		a.replayStatusCommand(), a.replayCancelCommand())
+	return cmd
+}
+
+func (a *app) replayOneCommand() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "one <event id | STRIPE:sequence>",
+		Short: "Fold one stored event again, at once",
+		Long: `Lets the payments worker fold a stored Stripe event again and prints what changed. A quote's
+own event is named by its place, QUOTES:4410. quotectl replay <event> is the same.
+
+` + exitCodeHelp,
+		Example: `  quotectl replay one evt_1QaB --reason "ticket 4711"
   quotectl replay STRIPE:88120 --reason "drill" -o json`,
 		Args: exact("event id"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.replay(cmd, args[0], reason) },
@@ -57,11 +84,11 @@ event is named by its place, QUOTES:4410.
 }
 
 func (a *app) replay(cmd *cobra.Command, id, reason string) error {
-	byPlace := strings.HasPrefix(id, event.StreamStripe+":") || strings.HasPrefix(id, event.StreamQuotes+":")
-	if byID := strings.HasPrefix(id, "evt_") && plainID(id); !byPlace && !byID {
-		return usage(cmd, "%q is neither an event id (evt_…) nor a place in the log (STRIPE:88120)", id)
+	byPlace, err := replayID(cmd, id)
+	if err != nil {
+		return err
 	}
-	reason, err := a.reason(cmd, reason)
+	reason, err = a.reason(cmd, reason)
 	if err != nil {
 		return err
 	}
@@ -83,7 +110,7 @@ func (a *app) replay(cmd *cobra.Command, id, reason string) error {
 	var answer natsstream.ReplayAnswer
 	entry := journal.Entry{Action: "replay", Reason: reason, Target: story.Reference(r)}
 	err = a.journaled(ctx, log, entry, func(e *journal.Entry) error {
-		if answer, err = requestReplay(ctx, nc, natsstream.ReplayRequest{Stream: r.Stream, Sequence: r.Sequence, Reason: reason}); err != nil {
+		if answer, err = replay.Ask(ctx, nc, natsstream.ReplayRequest{Stream: r.Stream, Sequence: r.Sequence, Reason: reason}); err != nil {
 			return fmt.Errorf("replay %s: %w", story.Reference(r), err)
 		}
 		e.Before, e.After = dash(answer.Before), dash(answer.After)
@@ -99,6 +126,15 @@ func (a *app) replay(cmd *cobra.Command, id, reason string) error {
 	}
 	out.EventID, out.Type = story.EventOf(r)
 	return a.showReplayed(out, story.Reference(r))
+}
+
+// replayID reports whether a message is named by its place rather than by its event's id.
+func replayID(cmd *cobra.Command, id string) (byPlace bool, err error) {
+	byPlace = strings.HasPrefix(id, event.StreamStripe+":") || strings.HasPrefix(id, event.StreamQuotes+":")
+	if byID := strings.HasPrefix(id, "evt_") && plainID(id); !byPlace && !byID {
+		return false, usage(cmd, "%q is neither an event id (evt_…) nor a place in the log (STRIPE:88120)", id)
+	}
+	return byPlace, nil
 }
 
 // replayable finds the one message that is meant.
@@ -121,28 +157,6 @@ func replayable(ctx context.Context, log *natsstream.Log, id string, byPlace boo
 		places[i] = story.Reference(r)
 	}
 	return natsstream.Record{}, advise("quotectl replay "+places[0]+" --reason …", "%d stored events have the id %s: %s; name one by its place", len(records), id, strings.Join(places, ", "))
-}
-
-func requestReplay(ctx context.Context, nc *nats.Conn, request natsstream.ReplayRequest) (natsstream.ReplayAnswer, error) {
-	body, err := json.Marshal(request)
-	if err != nil {
-		return natsstream.ReplayAnswer{}, err
-	}
-	msg, err := nc.RequestWithContext(ctx, natsstream.ReplaySubject, body)
-	if errors.Is(err, nats.ErrNoResponders) {
-		return natsstream.ReplayAnswer{}, advise("start the payments worker, or look at its /readyz", "no payments worker listens")
-	}
-	if err != nil {
-		return natsstream.ReplayAnswer{}, advise("look at the payments worker's /readyz and log", "no answer of the payments worker: %w", err)
-	}
-	var answer natsstream.ReplayAnswer
-	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return natsstream.ReplayAnswer{}, fmt.Errorf("decode the payments worker's answer: %w", err)
-	}
-	if answer.Error != "" {
-		return natsstream.ReplayAnswer{}, errors.New(answer.Error)
-	}
-	return answer, nil
 }
 
 func (a *app) showReplayed(r replayed, place string) error {

@@ -39,6 +39,13 @@ func (f *Finder) Freeze(ctx context.Context, s Selection, now time.Time, progres
 	return z, nil
 }
 
+// FrozenOf keeps messages that were named one by one, ascending; query says how, for people.
+func FrozenOf(query, stream string, sequences []uint64, now time.Time) Frozen {
+	z := Frozen{Query: query, Stream: stream, Sequences: sequences, TakenAt: now.UTC()}
+	z.Hash = z.sum()
+	return z
+}
+
 // Check reports whether the selection is still the one that was frozen.
 func (z Frozen) Check() error {
 	if z.Hash != z.sum() {

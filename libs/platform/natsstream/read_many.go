@@ -25,7 +25,7 @@ func (l *Log) ReadMany(ctx context.Context, stream string, sequences []uint64) (
 		run := sequences[:n]
 		sequences = sequences[n:]
 		span := run[n-1] - run[0] + 1
-		if span > sparse*uint64(n) { //nolint:gosec // at most scanSpan
+		if span > sparse*uint64(n) {
 			for _, sequence := range run {
 				r, err := l.ReadSequence(ctx, stream, sequence)
 				if errors.Is(err, ErrNotFound) {

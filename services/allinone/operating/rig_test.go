@@ -186,31 +186,35 @@ type answer struct {
 	out, err string
 }
 
+func (r *rig) lookup() func(name string) (string, bool) {
+	env := map[string]string{"NATS_URL": r.nats.URL, "REDIS_URL": r.redis.URL, "TZ": "UTC"}
+	return func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+}
+
 func (r *rig) quotectl(args ...string) answer {
 	r.t.Helper()
-	env := map[string]string{"NATS_URL": r.nats.URL, "REDIS_URL": r.redis.URL, "TZ": "UTC"}
 	var out, errs bytes.Buffer
-	code := operator.Run(r.t.Context(), args, func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &out, &errs)
+	code := operator.Run(r.t.Context(), args, r.lookup(), &out, &errs)
 	return answer{code, out.String(), errs.String()}
 }
 
 // want fails the test unless the exit code is this one and the texts were printed.
-func (a answer) want(t *testing.T, code int, texts ...string) answer {
-	t.Helper()
+func (a answer) want(tb testing.TB, code int, texts ...string) answer {
+	tb.Helper()
 	if a.code != code {
-		t.Fatalf("exit code %d, want %d\n%s%s", a.code, code, a.out, a.err)
+		tb.Fatalf("exit code %d, want %d\n%s%s", a.code, code, a.out, a.err)
 	}
 	for _, text := range texts {
 		if !strings.Contains(a.out+a.err, text) {
-			t.Errorf("output lacks %q:\n%s%s", text, a.out, a.err)
+			tb.Errorf("output lacks %q:\n%s%s", text, a.out, a.err)
 		}
 	}
 	return a
 }
 
-func (a answer) decode(t *testing.T, into any) {
-	t.Helper()
+func (a answer) decode(tb testing.TB, into any) {
+	tb.Helper()
 	if err := json.Unmarshal([]byte(a.out), into); err != nil {
-		t.Fatalf("%v\n%s%s", err, a.out, a.err)
+		tb.Fatalf("%v\n%s%s", err, a.out, a.err)
 	}
 }
