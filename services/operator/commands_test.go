@@ -160,7 +160,7 @@ func jsonLines(t *testing.T, out, field string) []any {
 func TestDeclareSaysWhatItDid(t *testing.T) {
 	server := natstest.StartEmpty(t)
 	settings := map[string]string{"NATS_URL": server.URL}
-	runWith(t, settings, "declare", "--check").want(t, 3, "look up stream STRIPE", "next: quotectl declare")
+	runWith(t, settings, "declare", "--check").want(t, 3, "stream STRIPE is missing", "next: quotectl declare")
 
 	r := runWith(t, settings, "declare", "-o", "jsonl")
 	r.want(t, 0)
