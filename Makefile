@@ -84,7 +84,7 @@ drift: ## fail where a go.mod or go.sum is not what `make tidy` makes
 .PHONY: fences
 fences: ## servers meant for development must be in no service's binary
 	@mkdir -p $(BIN)
-	@for s in ingress payments notifier quotes operator; do \
+	@for s in ingress payments notifier quotes console operator; do \
 		bad=$$(go list -deps ./services/$$s/cmd/... | grep -E 'nats-server|miniredis|go-smtp|services/sandbox|chromedp' || true); \
 		if [ -n "$$bad" ]; then echo "services/$$s links $$bad" >&2; exit 1; fi; done
 	@if go list -deps ./services/allinone/cmd/allinone ./services/sandbox/cmd/sandbox | grep -q chromedp; then \

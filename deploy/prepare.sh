@@ -84,7 +84,7 @@ if [ "${1:-}" = sandbox ]; then
 fi
 
 passwords=
-for user in ingress payments notifier quotes operator subscriber_example; do
+for user in ingress payments notifier quotes console operator subscriber_example; do
   password=$(keep "nats_$user" n)
   passwords="${passwords}NATS_PASSWORD_$(upper "$user"): \"$password\"
 "
@@ -96,7 +96,7 @@ done
 printf '%s' "$passwords" | put nats nats_passwords.conf
 
 acl=$(cat "$CONFIG/redis/users.acl.in")
-for user in payments quotes operator; do
+for user in payments quotes console operator; do
   password=$(keep "redis_$user" r)
   printf 'redis://%s:%s@%s/0' "$user" "$password" "$REDIS" | put "$user" redis_url
   acl=$(printf '%s' "$acl" | sed "s/@$(upper "$user")@/$(hashed "$password")/")
@@ -124,6 +124,7 @@ printf '%s' "$sandbox_key" | put sandbox stripe_api_key
 printf '%s' "$sandbox_webhook" | put sandbox webhook_secret
 printf 'local=%s,reconcile=%s' "$webhook" "$reconcile" | put operator stripe_webhook_secrets
 printf 'local:admin:%s' "$token" | put quotes api_tokens
+printf 'local:admin:%s' "$token" | put console api_tokens
 printf '%s' "$token" | put operator api_token
 
 own

@@ -1,4 +1,4 @@
-// Package allinone runs the whole product in one process: ingress, payments, notifier and quotes on embedded servers
+// Package allinone runs the whole product in one process: ingress, payments, notifier, quotes and console on embedded servers
 // (nats-server as a library, a Redis in memory, a mail catcher, the sandbox in Stripe's place), so that a clone and one
 // command show everything.
 //
@@ -7,7 +7,7 @@
 // runs, and each uses the NATS rights that a deployment would give it. What must survive a restart lies under DATA_DIR; the
 // Redis does not, which every start proves harmless by filling it from the log again.
 //
-// Run order: servers, declaration of the streams, quotes, payments, notifier, ingress; on the way out the services drain
+// Run order: servers, declaration of the streams, quotes, payments, notifier, console, ingress; on the way out the services drain
 // first and the servers go last. If one part ends, all of them end. cmd/allinone calls it.
 package allinone
 
@@ -239,7 +239,7 @@ func unlessEnded(ctx context.Context, err error) error {
 func (s *Service) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	probed := []string{addrQuotesAdmin, addrPayments, addrNotifier, addrIngressAdmin}
+	probed := []string{addrQuotesAdmin, addrPayments, addrNotifier, addrConsoleAdmin, addrIngressAdmin}
 	if s.sandbox != nil {
 		probed = append(probed, addrSandbox)
 	}

@@ -19,6 +19,7 @@ func (c Config) clientEnv(kept keptSecrets) []byte {
 		{"REDIS_URL", orReveal(c.Redis, redisURL(kept.Redis, c.addrs.get(addrRedis)))},
 		{"REDIS_CA", c.external("REDIS_CA", c.Redis)},
 		{"QUOTES_URL", c.url(addrQuotes)},
+		{"CONSOLE_URL", c.url(addrConsole)},
 		{"INGRESS_URL", c.url(addrIngress)},
 		{"MAILBOX_URL", c.url(addrMailbox)},
 		{"INGRESS_ADMIN_URL", c.url(addrIngressAdmin)},

@@ -35,6 +35,8 @@ const (
 	addrNotifier     = "NOTIFIER_ADDR"
 	addrQuotes       = "QUOTES_ADDR"
 	addrQuotesAdmin  = "QUOTES_ADMIN_ADDR"
+	addrConsole      = "CONSOLE_ADDR"
+	addrConsoleAdmin = "CONSOLE_ADMIN_ADDR"
 	addrSandbox      = "SANDBOX_ADDR"
 )
 
@@ -130,6 +132,8 @@ func (c *Config) readAddresses(r *env.Reader) {
 	add(addrNotifier, "127.0.0.1:9102")
 	add(addrQuotes, "127.0.0.1:8081")
 	add(addrQuotesAdmin, "127.0.0.1:9103")
+	add(addrConsole, "127.0.0.1:8082")
+	add(addrConsoleAdmin, "127.0.0.1:9104")
 }
 
 // bundled is a server that the runner brings itself where its variable says nothing.

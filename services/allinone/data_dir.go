@@ -12,7 +12,7 @@ import (
 )
 
 // natsUsers are the users of users.conf.
-var natsUsers = []string{"ingress", "payments", "notifier", "quotes", "operator", "subscriber_example"}
+var natsUsers = []string{"ingress", "payments", "notifier", "quotes", "console", "operator", "subscriber_example"}
 
 // keptSecrets are made at the first start and kept in DATA_DIR/secrets.json.
 type keptSecrets struct {

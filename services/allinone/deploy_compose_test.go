@@ -40,7 +40,7 @@ func loadProfiles(t *testing.T, profiles ...string) *types.Project {
 // R73: the compose file is valid and has the whole system.
 func TestComposeFileHasTheWholeSystem(t *testing.T) {
 	p := loadCompose(t)
-	want := []string{"declare", "ingress", "mailpit", "nats", "notifier", "payments", "prepare", "prepare-sandbox", "quotectl", "quotes", "redis", "sandbox"}
+	want := []string{"console", "declare", "ingress", "mailpit", "nats", "notifier", "payments", "prepare", "prepare-sandbox", "quotectl", "quotes", "redis", "sandbox"}
 	if got := p.ServiceNames(); !slices.Equal(got, want) {
 		t.Errorf("services = %v, want %v", got, want)
 	}
@@ -56,6 +56,7 @@ func TestComposeFileHasTheWholeSystem(t *testing.T) {
 			"declare": types.ServiceConditionCompletedSuccessfully, "redis": types.ServiceConditionHealthy,
 			"prepare-sandbox": types.ServiceConditionCompletedSuccessfully,
 		},
+		"console":         {"declare": types.ServiceConditionCompletedSuccessfully, "redis": types.ServiceConditionHealthy},
 		"prepare-sandbox": {"prepare": types.ServiceConditionCompletedSuccessfully},
 		"sandbox":         {"prepare": types.ServiceConditionCompletedSuccessfully},
 	} {

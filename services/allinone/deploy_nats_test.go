@@ -346,7 +346,7 @@ func takeOne(t *testing.T, l *natsstream.Log, stream, durable string) {
 }
 
 // users of deploy/nats/users.conf.
-var users = []string{"ingress", "payments", "notifier", "quotes", "operator", "subscriber_example"}
+var users = []string{"ingress", "payments", "notifier", "quotes", "console", "operator", "subscriber_example"}
 
 // Every user against every kind of subject: what is not a service's own work is refused.
 func TestNobodyMayDoAnothersWork(t *testing.T) {
@@ -372,16 +372,16 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"deadstate.customers.QUOTES.9.1", []string{"quotes"}},
 		{"deadstate.planner.QUOTES.9.1", []string{"quotes"}},
 		{"deadstate.timers.TIMERS.9.1", []string{"quotes"}},
-		{"op.quotes.dead", []string{"operator"}},
+		{"op.quotes.dead", []string{"console", "operator"}},
 		{"dead.notifier.QUOTES.9.1", []string{"notifier"}},
 		{"$KV.MAIL.x", []string{"notifier", "operator"}},
 		{"$KV.SYSTEM.x", []string{"payments", "operator"}},
 		{"seller.connected.main.9", []string{"quotes"}},
-		{"journal.connect_refused", []string{"quotes", "operator"}},
+		{"journal.connect_refused", []string{"quotes", "console", "operator"}},
 		{"seller.account_updated.acct_1.evt_9", []string{"payments"}},
 		{"seller.account_deauthorized.acct_1.evt_9", []string{"payments"}},
-		{"journal.replay", []string{"operator"}},
-		{"$JS.API.DIRECT.GET.JOURNAL.journal.*", []string{"quotes", "operator"}},
+		{"journal.replay", []string{"console", "operator"}},
+		{"$JS.API.DIRECT.GET.JOURNAL.journal.*", []string{"quotes", "console", "operator"}},
 		{"timer.x", nil},
 		{"timer.at.expiry.main.q_9.1", []string{"quotes"}},
 		{"timer.due.expiry.main.q_9.1", nil}, // what is due, the server alone says
@@ -393,7 +393,7 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"$JS.API.CONSUMER.MSG.NEXT.QUOTES.planner", []string{"quotes", "operator"}},
 		{"$JS.API.CONSUMER.MSG.NEXT.QUOTES.reminders", []string{"notifier", "operator"}},
 		{"$JS.API.STREAM.INFO.TIMERS", []string{"quotes", "operator"}},
-		{"op.payments.replay", []string{"operator"}},
+		{"op.payments.replay", []string{"console", "operator"}},
 		{"quote.paid", nil}, // a live copy comes from the server alone
 		{"other.subject", nil},
 		{"_INBOX_operator.x", nil},
@@ -408,20 +408,23 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"$JS.ACK.STRIPE.payments.1.1.1.1.0", []string{"payments", "operator"}},
 		{"$JS.ACK.QUOTES.notifier.1.1.1.1.0", []string{"notifier", "operator"}},
 		{"$JS.ACK.QUOTES.subscriber_example.1.1.1.1.0", []string{"subscriber_example", "operator"}},
-		{"$JS.API.STREAM.INFO.STRIPE", []string{"ingress", "payments", "operator"}},
-		{"$JS.API.STREAM.INFO.QUOTES", []string{"payments", "notifier", "quotes", "operator"}},
+		{"$JS.API.STREAM.INFO.STRIPE", []string{"ingress", "payments", "console", "operator"}},
+		{"$JS.API.STREAM.INFO.QUOTES", []string{"payments", "notifier", "quotes", "console", "operator"}},
+		{"$JS.API.CONSUMER.LIST.QUOTES", []string{"console", "operator"}},
+		{"$JS.API.CONSUMER.INFO.QUOTES.subscriber_example", []string{"subscriber_example", "console", "operator"}},
+		{"$JS.API.CONSUMER.CREATE.KV_MAIL.x", []string{"operator"}},
 		{"$JS.API.STREAM.INFO.SELLERS", []string{"payments", "quotes", "operator"}},
 		{"$JS.API.DIRECT.GET.SELLERS", []string{"quotes", "operator"}},
 		{"$JS.API.STREAM.INFO.KV_MAIL", []string{"notifier", "operator"}},
-		{"$JS.API.DIRECT.GET.STRIPE", []string{"ingress", "payments", "quotes", "operator"}},
-		{"$JS.API.DIRECT.GET.QUOTES", []string{"payments", "notifier", "quotes", "operator"}},
-		{"$JS.API.DIRECT.GET.KV_MAIL", []string{"notifier", "operator"}},
+		{"$JS.API.DIRECT.GET.STRIPE", []string{"ingress", "payments", "quotes", "console", "operator"}},
+		{"$JS.API.DIRECT.GET.QUOTES", []string{"payments", "notifier", "quotes", "console", "operator"}},
+		{"$JS.API.DIRECT.GET.KV_MAIL", []string{"notifier", "console", "operator"}},
 		{"$JS.API.DIRECT.GET.KV_SYSTEM", []string{"payments", "operator"}},
 		// The one bucket that a leader must answer for: which generation of Redis is written.
-		{"$JS.API.STREAM.MSG.GET.KV_SYSTEM", []string{"payments", "operator"}},
-		{"$JS.API.DIRECT.GET.KV_SYSTEM.$KV.SYSTEM.redis.generation", []string{"payments", "quotes", "operator"}},
+		{"$JS.API.STREAM.MSG.GET.KV_SYSTEM", []string{"payments", "console", "operator"}},
+		{"$JS.API.DIRECT.GET.KV_SYSTEM.$KV.SYSTEM.redis.generation", []string{"payments", "quotes", "console", "operator"}},
 		{"$JS.API.DIRECT.GET.KV_SYSTEM.$KV.SYSTEM.redis.identity", []string{"payments", "operator"}},
-		{"$JS.API.DIRECT.GET.KV_SYSTEM.$KV.SYSTEM.reconcile", []string{"payments", "quotes", "operator"}},
+		{"$JS.API.DIRECT.GET.KV_SYSTEM.$KV.SYSTEM.reconcile", []string{"payments", "quotes", "console", "operator"}},
 		{"$KV.SYSTEM.reconcile", []string{"payments", "quotes", "operator"}},
 		{"$KV.SYSTEM.redis.generation", []string{"payments", "operator"}},
 	}

@@ -103,7 +103,7 @@ func TestDeployedRedisKeepsWhatItIsGiven(t *testing.T) {
 // Every user against every kind of command, on the real server: payments writes, the others read, nobody destroys.
 func TestRedisUsersMayDoTheirWorkAndNoMore(t *testing.T) {
 	d := startDeployedRedis(t, prepareSecrets(t))
-	all := []string{"payments", "quotes", "operator"}
+	all := []string{"payments", "quotes", "console", "operator"}
 	writer := []string{"payments"}
 	for _, p := range []struct {
 		command string
@@ -125,7 +125,7 @@ func TestRedisUsersMayDoTheirWorkAndNoMore(t *testing.T) {
 		{"HGETALL g1:pay:{platform:q_1}", all},
 		{"HGET g1:quote:{q_1} doc", all},
 		{"GET g1:token:{t}", all},
-		{"ZREVRANGEBYSCORE g1:idx:seller:main +inf -inf WITHSCORES LIMIT 0 10", []string{"quotes", "operator"}},
+		{"ZREVRANGEBYSCORE g1:idx:seller:main +inf -inf WITHSCORES LIMIT 0 10", []string{"quotes", "console", "operator"}},
 		{"ZRANGE g1:idx:parked 0 9 WITHSCORES", all},
 		{"HMGET g1:out:{STRIPE:0} 1 2", all},
 		{"ZCARD g1:idx:parked", []string{"payments", "operator"}},

@@ -2,12 +2,15 @@ package allinone_test
 
 import (
 	"context"
+	"io"
 	"maps"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -18,6 +21,7 @@ import (
 
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/services/allinone/mailbox"
+	"quittance.internal/services/console"
 	"quittance.internal/services/ingress"
 	"quittance.internal/services/notifier"
 	"quittance.internal/services/operator"
@@ -65,7 +69,7 @@ func (d *deployment) environment(service string, more map[string]string) map[str
 			folder = strings.TrimPrefix(v.Source, "secrets-")
 		}
 	}
-	values := map[string]string{"INGRESS_ADMIN_ADDR": "127.0.0.1:0", "QUOTES_ADMIN_ADDR": "127.0.0.1:0"} // defaults: fixed ports
+	values := map[string]string{"INGRESS_ADMIN_ADDR": "127.0.0.1:0", "QUOTES_ADMIN_ADDR": "127.0.0.1:0", "CONSOLE_ADMIN_ADDR": "127.0.0.1:0"} // defaults: fixed ports
 	for name, v := range s.Environment {
 		switch {
 		case v == nil:
@@ -160,7 +164,67 @@ func TestComposeEnvironmentRunsTheSystem(t *testing.T) {
 	d.quotectl("quotectl", here, "quotes", "list")
 	d.quotectl("quotectl", here, "replay", "STRIPE:1", "--reason", "test of the rights")
 
+	d.lookAround(token)
 	d.nothingRefused()
+}
+
+// lookAround opens every area of the console, as the compose service has it, and acts once through each service that it asks.
+func (d *deployment) lookAround(token string) {
+	d.t.Helper()
+	con := run(d, "console", console.ConfigFromEnv, console.New)
+	waitReady(d.t, con.AdminAddr())
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar}
+	base := "http://" + con.Addr().String()
+	send := func(path string, form url.Values) string {
+		d.t.Helper()
+		method := http.MethodGet
+		if form != nil {
+			method = http.MethodPost
+		}
+		req, err := http.NewRequestWithContext(d.t.Context(), method, base+path, strings.NewReader(form.Encode()))
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		res, err := browser.Do(req)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusOK {
+			d.t.Errorf("console %s: status %d, %v\n%s", path, res.StatusCode, err, body)
+		}
+		return string(body)
+	}
+	send("/signin", url.Values{"token": {token}})
+	for _, path := range []string{
+		"/overview", "/conservation", "/quotes", "/quotes?seller=main&status=paid", "/events?outcome=", "/events?outcome=&stream=QUOTES", "/events/STRIPE:1", "/events/QUOTES:1",
+		"/dead", "/mail", "/subscribers", "/subscribers?fact=QUOTES:1", "/journal", "/journal/verify",
+	} {
+		if page := send(path, nil); strings.Contains(page, "Not known just now") {
+			d.t.Errorf("console %s lacks a figure:\n%s", path, page)
+		}
+	}
+	page := send("/mail", nil)
+	mail := regexp.MustCompile(`href="(/mail/[^"?]+)"`).FindStringSubmatch(page)
+	if mail == nil {
+		d.t.Fatalf("console: no mail is listed\n%s", page)
+	}
+	form := url.Values{"reason": {"test of the rights"}}
+	for _, field := range regexp.MustCompile(`name="(csrf|set)" value="([^"]*)"`).FindAllStringSubmatch(send(mail[1]+"/resend", nil), -1) {
+		form.Set(field[1], field[2])
+	}
+	if answer := send(mail[1]+"/resend", form); !strings.Contains(answer, "sent") {
+		d.t.Errorf("console: the mail was not sent again\n%s", answer)
+	}
+	if entries := send("/journal", nil); !strings.Contains(entries, "mail_resend") {
+		d.t.Errorf("console: the journal lacks the resend\n%s", entries)
+	}
 }
 
 func waitReady(t *testing.T, addrs ...net.Addr) {

@@ -7,6 +7,7 @@ replace (
 	quittance.internal/libs/operations => ../../libs/operations
 	quittance.internal/libs/platform => ../../libs/platform
 	quittance.internal/libs/quotepaid => ../../libs/quotepaid
+	quittance.internal/services/console => ../../services/console
 	quittance.internal/services/ingress => ../../services/ingress
 	quittance.internal/services/notifier => ../../services/notifier
 	quittance.internal/services/operator => ../../services/operator
@@ -34,6 +35,7 @@ require (
 	quittance.internal/libs/domain v0.0.0-00010101000000-000000000000
 	quittance.internal/libs/operations v0.0.0-00010101000000-000000000000
 	quittance.internal/libs/platform v0.0.0-00010101000000-000000000000
+	quittance.internal/services/console v0.0.0-00010101000000-000000000000
 	quittance.internal/services/ingress v0.0.0-00010101000000-000000000000
 	quittance.internal/services/notifier v0.0.0-00010101000000-000000000000
 	quittance.internal/services/operator v0.0.0-00010101000000-000000000000

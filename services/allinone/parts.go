@@ -6,6 +6,7 @@ import (
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/platform/env"
+	"quittance.internal/services/console"
 	"quittance.internal/services/ingress"
 	"quittance.internal/services/notifier"
 	"quittance.internal/services/payments"
@@ -31,6 +32,7 @@ var parts = []struct {
 	{"quotes", made(quotes.ConfigFromEnv, quotes.New)},
 	{"payments", made(payments.ConfigFromEnv, payments.New)},
 	{"notifier", made(notifier.ConfigFromEnv, notifier.New)},
+	{"console", made(console.ConfigFromEnv, console.New)},
 	{"ingress", made(ingress.ConfigFromEnv, ingress.New)},
 }
 

@@ -102,6 +102,7 @@ func (t *tour) introduce(b *strings.Builder) {
 	b.WriteString("\nQuittance is running, with everything it needs on this machine.\n\n")
 	lines := [][2]string{
 		{"quotes", c.publicURL() + "/signin  (the seller's pages; sign in with the API token)"},
+		{"console", c.url(addrConsole) + "  (for operators; sign in with the API token)"},
 		{"webhook", c.url(addrIngress) + "/webhooks/stripe"},
 	}
 	if t.s.mail != nil {

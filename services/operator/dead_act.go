@@ -101,8 +101,8 @@ func (b backend) letters(ctx context.Context, refs []string, f dead.Filter) ([]d
 }
 
 func (a *app) actOnLetters(ctx context.Context, b backend, letters []deadletter.Letter, o dead.Order) error {
-	told := a.looking()
-	results, failed, err := b.desk().Carry(ctx, journal.New(b.log, a.now), letters, o, func(done uint64) { told(done, uint64(len(letters))) })
+	told, done := a.looking(), uint64(0)
+	results, failed, err := b.desk().Carry(ctx, journal.New(b.log, a.now), letters, o, func(dead.Result) { done++; told(done, uint64(len(letters))) })
 	if showErr := a.showDeadResults(results); showErr != nil {
 		return errors.Join(err, showErr)
 	}

@@ -140,7 +140,7 @@ planned, unless --yes is given. Payments of an unknown quote are released by its
 }
 
 func (a *app) release(ctx context.Context, b backend, all []parked.Waiting, o parked.Order) error {
-	results, err := a.parkedDesk(b).Release(ctx, all, o)
+	results, err := a.parkedDesk(b).Release(ctx, all, o, func(parked.Result) {})
 	v := view{document: results, items: []any{}, table: table{columns: []string{"PLACE", "ID", "OUTCOME", "QUOTE", "REASON"}}}
 	failed := 0
 	for _, r := range results {

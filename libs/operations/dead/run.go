@@ -68,7 +68,7 @@ const journalLetters = 500
 
 // Carry is Run with an entry in the journal. The results are those until it ended; failed counts the letters that are as they
 // were, or set aside again.
-func (d Desk) Carry(ctx context.Context, j *journal.Journal, letters []deadletter.Letter, o Order, told func(done uint64)) (results []Result, failed int, err error) {
+func (d Desk) Carry(ctx context.Context, j *journal.Journal, letters []deadletter.Letter, o Order, told func(Result)) (results []Result, failed int, err error) {
 	results = []Result{}
 	entry := journal.Entry{Action: "dead_" + o.Verb, Who: o.Who, Reason: o.Why, Target: letters[0].String()}
 	if len(letters) > 1 {
@@ -80,7 +80,7 @@ func (d Desk) Carry(ctx context.Context, j *journal.Journal, letters []deadlette
 			if r.Error != "" {
 				failed++
 			}
-			told(uint64(len(results)))
+			told(r)
 		})
 		named := make([]string, 0, min(len(results), journalLetters))
 		for _, r := range results[:cap(named)] {

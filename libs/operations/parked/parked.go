@@ -137,9 +137,9 @@ type Result struct {
 	natsstream.ParkedAnswer
 }
 
-// Release asks the payments worker about the messages, one after the other, and records it. It ends early when ctx does,
+// Release asks the payments worker about the messages, one after the other, tells each result, and records all. It ends early when ctx does,
 // between two messages, and when no worker answers; the results are those until then.
-func (d Desk) Release(ctx context.Context, all []Waiting, o Order) ([]Result, error) {
+func (d Desk) Release(ctx context.Context, all []Waiting, o Order, told func(Result)) ([]Result, error) {
 	results := []Result{}
 	entry := journal.Entry{Action: "parked_release", Who: o.Who, Reason: o.Why, Target: all[0].Place}
 	if o.GiveUp {
@@ -160,6 +160,7 @@ func (d Desk) Release(ctx context.Context, all []Waiting, o Order) ([]Result, er
 				break
 			}
 			results = append(results, Result{w.Place, w.EventID, answer})
+			told(results[len(results)-1])
 		}
 		counts := map[string]int{}
 		for _, r := range results {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"quittance.internal/libs/platform/natsstream"
-	"quittance.internal/services/allinone/processtest"
 	"quittance.internal/services/operator/scenario"
 )
 
@@ -29,9 +28,9 @@ func TestARebuildKilledAtAnyPointLosesAndDoublesNothing(t *testing.T) {
 		}
 		half := len(events) / 2
 		w.deliver(events[:half], 4, time.Minute)
-		w.payments.Kill()
-		w.payments.Start("FAULT=" + point + ":1")
-		w.payments.Ready()
+		w.payments.kill()
+		w.payments.start("FAULT=" + point + ":1")
+		w.payments.ready()
 		body, err := json.Marshal(natsstream.RebuildRequest{By: "test", Reason: point})
 		if err != nil {
 			t.Fatal(err)
@@ -46,13 +45,13 @@ func TestARebuildKilledAtAnyPointLosesAndDoublesNothing(t *testing.T) {
 		}
 		delivered := make(chan struct{})
 		go func() { defer close(delivered); w.deliver(shuffled(events[half:], uint64(n)), 4, time.Minute) }()
-		if !w.payments.Died(30 * time.Second) {
+		if !w.payments.died(30 * time.Second) {
 			t.Fatalf("%s was not hit: the point proves nothing", point)
 		}
-		w.payments.Start()
-		w.payments.Ready()
+		w.payments.start()
+		w.payments.ready()
 		<-delivered
-		processtest.Eventually(t, time.Minute, "the rebuild has ended", func() error {
+		eventually(t, time.Minute, "the rebuild has ended", func() error {
 			s, err := w.log.RebuildState(t.Context())
 			if err == nil && (s.Phase != natsstream.RebuildDone || s.Generation != answer.State.Generation) {
 				err = fmt.Errorf("it is %s to %s %s", s.Phase, s.Generation, s.Trouble)
@@ -60,7 +59,7 @@ func TestARebuildKilledAtAnyPointLosesAndDoublesNothing(t *testing.T) {
 			return err
 		})
 		w.settled(30 * time.Second)
-		processtest.Eventually(t, time.Minute, "everything holds", func() error {
+		eventually(t, time.Minute, "everything holds", func() error {
 			var all []error
 			for _, text := range w.checkInvariants(quotes) {
 				all = append(all, errors.New(text))
