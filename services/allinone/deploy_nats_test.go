@@ -18,6 +18,7 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/operations/journal"
+	"quittance.internal/libs/operations/replay"
 	"quittance.internal/libs/platform/deadletter"
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/natsstream"
@@ -222,6 +223,10 @@ func TestEachServiceCanDoItsWork(t *testing.T) {
 
 	entries := journal.New(d.log(t, "operator"), time.Now)
 	must("operator looks the journal up", entries.Ready(ctx))
+	plans, err := replay.OpenStore(ctx, d.log(t, "operator"))
+	must("operator looks up the plans of replays", err)
+	_, err = plans.List(ctx)
+	must("operator lists the plans of replays", err)
 	_, err = entries.Append(ctx, journal.Entry{Action: "replay", Who: "operator"})
 	must("operator writes the journal", err)
 
@@ -376,6 +381,7 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"dead.notifier.QUOTES.9.1", []string{"notifier"}},
 		{"$KV.MAIL.x", []string{"notifier", "operator"}},
 		{"$KV.SYSTEM.x", []string{"payments", "operator"}},
+		{"$KV.REPLAYS.x", []string{"operator"}},
 		{"seller.connected.main.9", []string{"quotes"}},
 		{"journal.connect_refused", []string{"quotes", "console", "operator"}},
 		{"seller.account_updated.acct_1.evt_9", []string{"payments"}},
@@ -429,7 +435,7 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"$KV.SYSTEM.redis.generation", []string{"payments", "operator"}},
 	}
 	// What destroys or rebuilds is operator's alone, on every stream. operator is tried on a stream that does not exist.
-	for _, stream := range []string{"STRIPE", "QUOTES", "SELLERS", "DEAD", "TIMERS", "JOURNAL", "KV_MAIL", "KV_SYSTEM", "PROBE"} {
+	for _, stream := range []string{"STRIPE", "QUOTES", "SELLERS", "DEAD", "TIMERS", "JOURNAL", "KV_MAIL", "KV_SYSTEM", "KV_REPLAYS", "PROBE"} {
 		for _, verb := range []string{"STREAM.DELETE", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.MSG.DELETE", "STREAM.MSG.GET", "STREAM.SNAPSHOT", "STREAM.RESTORE"} {
 			if verb == "STREAM.MSG.GET" && stream == "KV_SYSTEM" {
 				continue // see above

@@ -110,7 +110,12 @@ func (s System) rules(ctx context.Context) (redisquote.Keys, projection.Rules, e
 	if g.Read != g.Write {
 		return redisquote.Keys{}, rules, advice.New("quotectl rebuild status", "a rebuild is handing over from %s to %s at this moment", g.Read, g.Write)
 	}
-	return redisquote.NewKeys(g.Read), rules, nil
+	keys := redisquote.NewKeys(g.Read)
+	whole, err := redisquote.NewReader(s.Redis, keys).Complete(ctx)
+	if err == nil && !whole {
+		err = advice.New("look at payments' /readyz and log; then the same again", "Redis has lost keys, and payments is folding the log again")
+	}
+	return keys, rules, err
 }
 
 // read reads what the messages say; their bodies are not kept.

@@ -42,6 +42,7 @@ func TestAPlanForetellsWhatItsRunDoes(t *testing.T) {
 		r.nats.Restart()
 		r.eventually("the log is back", func() error { _, err := r.log.Rules(t.Context()); return err })
 		stop = r.worker() // without a memory of what it has published
+		r.settled()
 		args := r.someSelection(rnd)
 		before, facts := r.shown(), r.facts()
 		p := r.plan(args...)
@@ -193,7 +194,9 @@ func broken(t *testing.T, count int) (r *rig, stop func()) {
 	r.settled()
 	stop()
 	r.unseen(r.events(0, count))
-	return r, r.worker()
+	stop = r.worker()
+	r.settled()
+	return r, stop
 }
 
 func TestARunRefusesWhatIsBeyondItsBudgets(t *testing.T) {
@@ -253,6 +256,7 @@ func TestAFrozenSelectionDoesNotGrow(t *testing.T) {
 	stop()
 	r.unseen(events[10:])
 	r.worker()
+	r.settled()
 	before := r.shown()
 	if run := r.runPlan(0, p); p.Totals.Messages != 10 || run.Done != 10 || !maps.Equal(before, r.shown()) {
 		t.Errorf("plan of %d messages, run of %d", p.Totals.Messages, run.Done)

@@ -91,11 +91,17 @@ func (r *rig) settled() {
 	r.t.Helper()
 	for _, stream := range []string{event.StreamQuotes, event.StreamStripe, event.StreamQuotes} {
 		r.eventually(stream+" is settled", func() error {
+			found, err := r.log.JetStream().Stream(r.t.Context(), stream)
+			if err != nil {
+				return err
+			}
 			c, err := r.log.JetStream().Consumer(r.t.Context(), stream, natsstream.DurablePayments)
 			if err != nil {
 				return err
 			}
-			if i := c.CachedInfo(); i.NumPending+uint64(i.NumAckPending) > 0 {
+			i, state := c.CachedInfo(), found.CachedInfo().State
+			// What was stored this moment may not be counted as pending yet.
+			if i.NumPending+uint64(i.NumAckPending) > 0 || i.Delivered.Stream < state.LastSeq && state.NumDeleted == 0 {
 				return errors.New("messages are left")
 			}
 			return nil
