@@ -106,6 +106,9 @@ quotectl rebuild --switch --reason "ticket 4711"
 quotectl rebuild --status
 # has every message of the log an outcome? exit code 3 and the sequences where not
 quotectl check conservation`,
+	"doctor": `# how is everything set up? exit code 3 where a line says fail
+quotectl doctor
+quotectl doctor -o json | jq -r '.[] | select(.status != "ok")'`,
 	"check": `# for cron and monitoring: one line, exit code 3 when something is wrong
 quotectl check lag --warn 2m --critical 15m
 quotectl check gap

@@ -2,7 +2,9 @@ package operator
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -147,11 +149,24 @@ func (a *app) checkSilence(ctx context.Context, s check.Silence) error {
 func recentEvents(client *stripegate.Client) func(context.Context, time.Time) ([]check.AtStripe, error) {
 	return func(ctx context.Context, since time.Time) ([]check.AtStripe, error) {
 		var all []check.AtStripe
-		listed, err := client.RecentEvents(ctx, event.Platform, stripeevent.PaymentTypes(), since)
-		for _, e := range listed {
-			all = append(all, check.AtStripe{Account: event.Platform, ID: e.ID, Type: e.Type, Created: e.Created})
+		for types := range slices.Chunk(stripeevent.PaymentTypes(), stripegate.MaxEventTypes) {
+			// One page of the newest is enough to tell whether there are any.
+			page, err := client.Events(ctx, stripegate.EventQuery{Account: event.Platform, Types: types, Since: since})
+			if err != nil {
+				return nil, err
+			}
+			for _, body := range page.Events {
+				var head struct {
+					ID, Type string
+					Created  int64
+				}
+				if err := json.Unmarshal(body, &head); err != nil {
+					return nil, fmt.Errorf("read an event of Stripe's list: %w", err)
+				}
+				all = append(all, check.AtStripe{Account: event.Platform, ID: head.ID, Type: head.Type, Created: time.Unix(head.Created, 0)})
+			}
 		}
-		return all, err
+		return all, nil
 	}
 }
 

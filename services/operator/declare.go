@@ -128,16 +128,14 @@ func (a *app) checkDeclared(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, declareTimeout)
 	defer cancel()
 
-	faults := []error{natsstream.Check(ctx, log.JetStream(), ownStreams...)}
-	for _, bucket := range ownBuckets {
-		if _, err := log.JetStream().KeyValue(ctx, bucket); err != nil {
-			faults = append(faults, fmt.Errorf("look up bucket %s: %w", bucket, err))
-		}
+	drifted, err := natsstream.Drift(ctx, log.JetStream())
+	if err != nil {
+		return err
 	}
-	if err := errors.Join(faults...); err != nil {
-		return &fault{code: codeDifference, err: fmt.Errorf("the log is not as this version needs it:\n%w", err), next: "quotectl declare"}
+	if len(drifted) > 0 {
+		return &fault{code: codeDifference, err: fmt.Errorf("the log is not as this version needs it:\n%s", strings.Join(drifted, "\n")), next: "quotectl declare"}
 	}
-	a.progress("streams and buckets are as this version needs them")
+	a.progress("streams, buckets and consumers are as this version needs them")
 	return nil
 }
 

@@ -120,6 +120,7 @@ $DATA_DIR/client.env, ./data/client.env. The all-in-one runner writes such a fil
 		a.replayCommand(),
 		a.rebuildCommand(),
 		a.checkCommand(),
+		a.doctorCommand(),
 		a.reconcileCommand(),
 		a.stripeCommand(),
 		a.journalCommand(),

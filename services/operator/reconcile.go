@@ -15,7 +15,6 @@ import (
 	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/operations/reconcile"
 	"quittance.internal/libs/operations/selection"
-	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/stripegate"
 )
 
@@ -142,15 +141,9 @@ func (a *app) openReconciler(ctx context.Context, grace time.Duration) (*reconci
 
 // stripeConfig reads how Stripe is called: by these commands alone, so that no other needs the key.
 func (a *app) stripeConfig() (stripegate.Config, string, error) {
-	lookup, err := layered(a.lookup, a.envFile)
+	c, mode, err := a.stripeSettings()
 	if err != nil {
-		return stripegate.Config{}, "", err
-	}
-	r := env.NewReader(lookup)
-	mode := r.Enum("MODE", event.ModeTest, event.ModeTest, event.ModeLive)
-	c := stripegate.ConfigFromEnv(r, mode)
-	if err := r.Err(); err != nil {
-		return c, mode, &fault{code: codeUsage, err: fmt.Errorf("read settings: %w", err), next: "give the key of the mode that the services have: STRIPE_API_KEY and MODE=test|live"}
+		return c, mode, err
 	}
 	if !c.Configured() {
 		return c, mode, advise("export STRIPE_API_KEY_FILE=… as quotes has it (a restricted key that may read events, checkout sessions, payments and invoices is enough)",

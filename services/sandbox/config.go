@@ -37,8 +37,11 @@ type Config struct {
 	Webhooks []Webhook
 	// LogLevel is one of logging.Levels.
 	LogLevel string
-	// Now is the wall clock; the sandbox's own clock is this plus what POST /sandbox/clock added. Default time.Now.
+	// Now is the wall clock; the sandbox's own clock is this plus ClockOffset and what POST /sandbox/clock added. Default time.Now.
 	Now func() time.Time
+	// ClockOffset is how far the sandbox's own clock is ahead of the wall clock at the start; below zero it is behind, so that
+	// time can pass which ends now.
+	ClockOffset time.Duration
 }
 
 // Account is a merchant's account of the sandbox.

@@ -70,7 +70,7 @@ type world struct {
 func newSim(cfg Config, log *zap.Logger) *sim {
 	sum := sha512.Sum512([]byte(cfg.Seed))
 	s := &sim{
-		cfg: cfg, log: log, wake: make(chan struct{}, 1),
+		cfg: cfg, log: log, offset: cfg.ClockOffset, wake: make(chan struct{}, 1),
 		client: &http.Client{
 			Timeout: 10 * time.Second,
 			// A redirect counts as a failed delivery.

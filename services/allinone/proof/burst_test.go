@@ -32,7 +32,7 @@ func TestTwoThousandShuffledQuotesEndAsTheRulesDemand(t *testing.T) {
 		if p.Status != want[q.ID].Status {
 			t.Errorf("status of %s is %s %v, want %s", q.ID, p.Status, p.Flags, want[q.ID].Status)
 		}
-		if mails := len(w.mail.to(q.Owner)); mails != want[q.ID].Mails {
+		if mails := len(w.mail.To(q.Owner)); mails != want[q.ID].Mails {
 			t.Errorf("%d mails for %s, want %d", mails, q.ID, want[q.ID].Mails)
 		}
 	}

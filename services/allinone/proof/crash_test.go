@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"quittance.internal/services/allinone/processtest"
 	"quittance.internal/services/operator/scenario"
 )
 
@@ -18,10 +19,10 @@ var faultPoints = []string{
 	"notifier.before-claim", "notifier.after-claim", "notifier.after-sending", "notifier.after-data", "notifier.after-sent", "notifier.before-ack",
 }
 
-func (w *world) process(point string) *process {
+func (w *world) process(point string) *processtest.Process {
 	service, _, _ := strings.Cut(point, ".")
 	for _, p := range w.all() {
-		if p.name == service {
+		if p.Name == service {
 			return p
 		}
 	}
@@ -41,22 +42,22 @@ func (w *world) crash(point string, hit, n int) []published {
 		events = append(events, w.burst(name, q, int64(n+i)).Events...)
 	}
 	victim := w.process(point)
-	victim.kill()
+	victim.Kill()
 	if point == "payments.before-marker" {
 		if err := w.cache.FlushAll(w.tb.Context()).Err(); err != nil {
 			w.tb.Fatal(err)
 		}
 		hit = 1 // a start repairs once
 	}
-	victim.start("FAULT=" + fmt.Sprintf("%s:%d", point, hit))
+	victim.Start("FAULT=" + fmt.Sprintf("%s:%d", point, hit))
 	delivered := make(chan struct{})
 	go func() { defer close(delivered); w.deliver(shuffled(events, uint64(n)), 4, time.Minute) }()
-	if !victim.died(20 * time.Second) {
+	if !victim.Died(20 * time.Second) {
 		w.tb.Errorf("%s was not hit %d times: the point proves nothing", point, hit)
-		victim.kill()
+		victim.Kill()
 	}
-	victim.start()
-	victim.ready()
+	victim.Start()
+	victim.Ready()
 	<-delivered
 	return quotes
 }
@@ -93,11 +94,11 @@ func (w *world) rebuildEqualsLive(quotes []published) {
 		}
 		before[q.ID] = p.Digest
 	}
-	mails := w.mail.total()
+	mails := w.mail.Total()
 	if err := w.cache.FlushAll(w.tb.Context()).Err(); err != nil {
 		w.tb.Fatal(err)
 	}
-	eventually(w.tb, time.Minute, "the projection is rebuilt", func() error {
+	processtest.Eventually(w.tb, time.Minute, "the projection is rebuilt", func() error {
 		for id, digest := range before {
 			p, err := w.reader().Payment(w.tb.Context(), "platform", id)
 			if err != nil {
@@ -109,9 +110,9 @@ func (w *world) rebuildEqualsLive(quotes []published) {
 		}
 		return nil
 	})
-	w.payments.ready()
+	w.payments.Ready()
 	w.settleAndCheck(quotes, 30*time.Second)
-	if got := w.mail.total(); got != mails {
+	if got := w.mail.Total(); got != mails {
 		w.tb.Errorf("%d mails after the rebuild, %d before", got, mails)
 	}
 }
@@ -134,20 +135,20 @@ func TestSabotageEmittingOnTheTransitionOnlyIsFound(t *testing.T) {
 func TestSabotageAMailLedgerInRedisIsFound(t *testing.T) {
 	w := newWorld(t, builtWith{"notifier": "faults,sabotage_ledger"}, 3)
 	q := w.publish(1, false)
-	w.notifier.kill()
-	w.notifier.start("FAULT=notifier.before-ack:1")
+	w.notifier.Kill()
+	w.notifier.Start("FAULT=notifier.before-ack:1")
 	w.deliver(w.burst("paid", q, 1).Events, 2, time.Minute)
-	if !w.notifier.died(20 * time.Second) {
+	if !w.notifier.Died(20 * time.Second) {
 		t.Fatal("notifier.before-ack was not hit")
 	}
 	if err := w.cache.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	w.notifier.start()
-	w.notifier.ready()
-	w.payments.ready()
+	w.notifier.Start()
+	w.notifier.Ready()
+	w.payments.Ready()
 	w.settled(30 * time.Second)
-	if got := len(w.mail.to(q.Owner)); got < 2 {
+	if got := len(w.mail.To(q.Owner)); got < 2 {
 		t.Errorf("a ledger in Redis survived a flush: %d mails, want the second one that proves the point", got)
 	}
 }

@@ -143,7 +143,7 @@ func (w *world) checkOutcomes(log []natsstream.Record, outcomes map[projection.P
 // none for others.
 func (w *world) checkMail(q published, f quote.Facts, fail report) {
 	due := slices.ContainsFunc(quote.Derive(event.Platform, f).Due, func(e quote.Emission) bool { return e.Event == quote.EventPaid })
-	mails := w.mail.to(q.Owner)
+	mails := w.mail.To(q.Owner)
 	if !due {
 		if len(mails) > 0 {
 			fail("I6: %d mails for %s, which nobody paid", len(mails), q.ID)

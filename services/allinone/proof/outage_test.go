@@ -26,7 +26,7 @@ func underLoad(t *testing.T, f func(w *world)) {
 	f(w)
 	<-delivered
 	for _, p := range w.all() {
-		p.ready()
+		p.Ready()
 	}
 	w.settleAndCheck(quotes, time.Minute)
 }
@@ -62,24 +62,24 @@ func TestRestartedNATSLosesNothing(t *testing.T) {
 
 func TestMailServerAwayForAWhileDelaysTheMailAlone(t *testing.T) { // R63, R64
 	underLoad(t, func(w *world) {
-		w.mail.down()
+		w.mail.Down()
 		q := w.publish(1000, false)
 		w.deliver(w.burst("paid", q, 1000).Events, 2, time.Minute)
 		w.settledPayments(30 * time.Second) // no mail can have gone out
-		if got := w.mail.to(q.Owner); len(got) != 0 {
+		if got := w.mail.To(q.Owner); len(got) != 0 {
 			w.tb.Errorf("mails while the server was away: %v", got)
 		}
-		w.mail.up()
+		w.mail.Up()
 	})
 }
 
 func TestStoppedWorkerComesBackWithoutHarm(t *testing.T) {
 	underLoad(t, func(w *world) {
 		time.Sleep(150 * time.Millisecond)
-		w.payments.signal(syscall.SIGSTOP)
-		w.notifier.signal(syscall.SIGSTOP)
+		w.payments.Signal(syscall.SIGSTOP)
+		w.notifier.Signal(syscall.SIGSTOP)
 		time.Sleep(3 * time.Second) // longer than the ack wait and the mail lease of this world
-		w.payments.signal(syscall.SIGCONT)
-		w.notifier.signal(syscall.SIGCONT)
+		w.payments.Signal(syscall.SIGCONT)
+		w.notifier.Signal(syscall.SIGCONT)
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/services/allinone/processtest"
 	"quittance.internal/services/operator/scenario"
 )
 
@@ -28,9 +29,9 @@ func TestARebuildKilledAtAnyPointLosesAndDoublesNothing(t *testing.T) {
 		}
 		half := len(events) / 2
 		w.deliver(events[:half], 4, time.Minute)
-		w.payments.kill()
-		w.payments.start("FAULT=" + point + ":1")
-		w.payments.ready()
+		w.payments.Kill()
+		w.payments.Start("FAULT=" + point + ":1")
+		w.payments.Ready()
 		body, err := json.Marshal(natsstream.RebuildRequest{By: "test", Reason: point})
 		if err != nil {
 			t.Fatal(err)
@@ -45,13 +46,13 @@ func TestARebuildKilledAtAnyPointLosesAndDoublesNothing(t *testing.T) {
 		}
 		delivered := make(chan struct{})
 		go func() { defer close(delivered); w.deliver(shuffled(events[half:], uint64(n)), 4, time.Minute) }()
-		if !w.payments.died(30 * time.Second) {
+		if !w.payments.Died(30 * time.Second) {
 			t.Fatalf("%s was not hit: the point proves nothing", point)
 		}
-		w.payments.start()
-		w.payments.ready()
+		w.payments.Start()
+		w.payments.Ready()
 		<-delivered
-		eventually(t, time.Minute, "the rebuild has ended", func() error {
+		processtest.Eventually(t, time.Minute, "the rebuild has ended", func() error {
 			s, err := w.log.RebuildState(t.Context())
 			if err == nil && (s.Phase != natsstream.RebuildDone || s.Generation != answer.State.Generation) {
 				err = fmt.Errorf("it is %s to %s %s", s.Phase, s.Generation, s.Trouble)
@@ -59,7 +60,7 @@ func TestARebuildKilledAtAnyPointLosesAndDoublesNothing(t *testing.T) {
 			return err
 		})
 		w.settled(30 * time.Second)
-		eventually(t, time.Minute, "everything holds", func() error {
+		processtest.Eventually(t, time.Minute, "everything holds", func() error {
 			var all []error
 			for _, text := range w.checkInvariants(quotes) {
 				all = append(all, errors.New(text))

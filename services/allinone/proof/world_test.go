@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -20,6 +19,7 @@ import (
 	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/libs/platform/redisquote"
 	"quittance.internal/libs/platform/redisquote/redistest"
+	"quittance.internal/services/allinone/processtest"
 )
 
 const (
@@ -32,11 +32,11 @@ type world struct {
 	tb    testing.TB
 	nats  *natstest.Server
 	redis *redistest.Server
-	mail  *mailServer
+	mail  *processtest.MailServer
 	log   *natsstream.Log
 	cache redis.UniversalClient
 
-	ingress, payments, notifier, quotes *process
+	ingress, payments, notifier, quotes *processtest.Process
 	ingressURL, quotesURL               string
 
 	mu    sync.Mutex
@@ -53,33 +53,32 @@ func newWorld(tb testing.TB, tags builtWith, batch int) *world {
 	tb.Helper()
 	w := &world{
 		tb: tb, nats: natstest.Start(tb), redis: redistest.Start(tb, "--appendonly", "yes", "--appendfsync", "everysec"),
-		mail: startMail(tb), acked: map[string][]string{},
+		mail: processtest.StartMail(tb), acked: map[string][]string{},
 	}
 	w.log = w.nats.Log("proof")
 	w.cache = w.redis.Client()
 	w.shortenAckWait()
 	addr := map[string]string{}
 	for _, name := range []string{"INGRESS_ADDR", "INGRESS_ADMIN_ADDR", "PAYMENTS_ADDR", "NOTIFIER_ADDR", "QUOTES_ADDR", "QUOTES_ADMIN_ADDR"} {
-		addr[name] = freeAddr(tb)
+		addr[name] = processtest.FreeAddr(tb)
 	}
 	w.ingressURL, w.quotesURL = "http://"+addr["INGRESS_ADDR"]+"/webhooks/stripe", "http://"+addr["QUOTES_ADDR"]
 	env := []string{
 		"NATS_URL=" + w.nats.URL, "REDIS_URL=" + w.redis.URL, "DURABILITY=relaxed", "MODE=test", "LOG_LEVEL=info",
 		"STRIPE_WEBHOOK_SECRETS=proof=" + secret, "API_TOKENS=proof:seller@main:" + token, "PUBLIC_URL=" + w.quotesURL,
-		"SMTP_URL=smtp://" + w.mail.addr, "MAIL_FROM=quotes@seller.example",
+		"SMTP_URL=smtp://" + w.mail.Addr, "MAIL_FROM=quotes@seller.example",
 		"PAYMENTS_BATCH=" + strconv.Itoa(batch), "REBUILD_GRACE=300ms", "MAIL_LEASE=1500ms", "MAIL_SEND_TIMEOUT=1s", "MAIL_AMBIGUOUS_AFTER=500ms", "MAIL_RETRY_AFTER=200ms",
 	}
 	for name, a := range addr {
 		env = append(env, name+"="+a)
 	}
-	start := func(service, probe string) *process {
+	start := func(service, probe string) *processtest.Process {
 		t, ok := tags[service]
 		if !ok {
 			t = "faults"
 		}
-		p := &process{tb: tb, name: service, path: binary(tb, service, t), env: env, probe: "http://" + addr[probe] + "/readyz"}
-		p.start()
-		tb.Cleanup(p.kill)
+		p := processtest.New(tb, service, processtest.Binary(tb, service+"/cmd/"+service, t), "http://"+addr[probe]+"/readyz", env)
+		p.Start()
 		return p
 	}
 	w.quotes = start("quotes", "QUOTES_ADMIN_ADDR")
@@ -87,19 +86,14 @@ func newWorld(tb testing.TB, tags builtWith, batch int) *world {
 	w.notifier = start("notifier", "NOTIFIER_ADDR")
 	w.ingress = start("ingress", "INGRESS_ADMIN_ADDR")
 	for _, p := range w.all() {
-		p.ready()
+		p.Ready()
 	}
-	tb.Cleanup(func() {
-		if tb.Failed() {
-			for _, p := range w.all() {
-				tb.Log(p.tail())
-			}
-		}
-	})
 	return w
 }
 
-func (w *world) all() []*process { return []*process{w.quotes, w.payments, w.notifier, w.ingress} }
+func (w *world) all() []*processtest.Process {
+	return []*processtest.Process{w.quotes, w.payments, w.notifier, w.ingress}
+}
 
 func (w *world) shortenAckWait() {
 	w.tb.Helper()
@@ -115,16 +109,6 @@ func (w *world) shortenAckWait() {
 			w.tb.Fatal(err)
 		}
 	}
-}
-
-func freeAddr(tb testing.TB) string {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // published is a quote that a customer can pay.
@@ -253,7 +237,7 @@ func (w *world) settledPayments(within time.Duration) {
 
 func (w *world) acknowledged(within time.Duration, consumers ...[2]string) {
 	w.tb.Helper()
-	eventually(w.tb, within, "all messages are acknowledged", func() error {
+	processtest.Eventually(w.tb, within, "all messages are acknowledged", func() error {
 		for _, c := range consumers {
 			consumer, err := w.log.JetStream().Consumer(w.tb.Context(), c[0], c[1])
 			if err != nil {

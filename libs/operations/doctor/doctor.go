@@ -1,0 +1,142 @@
+// Package doctor looks at how a deployment is set up: secrets, Stripe's endpoints, streams and consumers, Redis, clocks, the
+// mail relay, rights, space, certificates, versions.
+//
+// It says of each what it found and what to type next, and of what it could not look at why: that is never taken for good. It
+// changes nothing; its probes of rights are writes that cannot take hold. Whether events arrive and are settled is check's
+// question. quotectl and the console call it.
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
+
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/stripegate"
+)
+
+// Status says how a check came out.
+type Status string
+
+// The statuses. NotChecked says nothing about the thing itself.
+const (
+	OK         Status = "ok"
+	Warn       Status = "warn"
+	Fail       Status = "fail"
+	NotChecked Status = "not checked"
+)
+
+// Result is one line of the doctor's.
+type Result struct {
+	// Check is the name of what was looked at, such as redis policy.
+	Check  string `json:"check"`
+	Status Status `json:"status"`
+	// Found is what is there, or why it was not looked at.
+	Found string `json:"found"`
+	// Next is the command or the setting that repairs it or shows more.
+	Next string `json:"next,omitempty"`
+}
+
+// Service is one of ours by its name and admin address; an empty address is not checked.
+type Service struct{ Name, Setting, URL string }
+
+// Patient is what is examined. What cannot be reached is nil, with the reason beside it.
+type Patient struct {
+	Now func() time.Time
+
+	Log     *natsstream.Log
+	NoLog   error
+	Connect func(context.Context) (*nats.Conn, error) // another connection with the same rights
+
+	Redis   redis.UniversalClient
+	NoRedis error
+
+	Stripe *stripegate.Client
+	// StripeKey is only looked at for its kind, sk_ or rk_, and mode.
+	StripeKey, Mode string
+
+	// MonitorURL is the NATS server's monitoring address, or empty.
+	MonitorURL string
+	Services   []Service
+	// TLS are the addresses (URLs) that clients verify certificates of.
+	TLS []string
+	// Secrets are the names of the signing secrets that are configured here, as far as is known.
+	Secrets []string
+	// Events is how many of the last events are looked at for secrets. Default 5000.
+	Events int
+	// Version is the commit of the program that asks.
+	Version string
+}
+
+// timeout bounds each part: a doctor who waits for one organ sees no other.
+const timeout = 10 * time.Second
+
+// Examine looks at everything, the parts one after the other.
+func (p *Patient) Examine(ctx context.Context) []Result {
+	if p.Events == 0 {
+		p.Events = 5000
+	}
+	var all []Result
+	for _, part := range []func(context.Context) []Result{
+		p.log, p.storage, p.rights, p.redis, p.redisRights, p.secrets, p.signatures, p.stripe, p.relay, p.services, p.certificates,
+	} {
+		bound, cancel := context.WithTimeout(ctx, timeout)
+		all = append(all, part(bound)...)
+		cancel()
+	}
+	return all
+}
+
+// Worst is the worst status of results: Fail, Warn or OK. What was not checked counts as neither.
+func Worst(all []Result) Status {
+	worst := OK
+	for _, r := range all {
+		if r.Status == Fail {
+			return Fail
+		}
+		if r.Status == Warn {
+			worst = Warn
+		}
+	}
+	return worst
+}
+
+func result(check string, s Status, next, format string, args ...any) Result {
+	return Result{Check: check, Status: s, Found: fmt.Sprintf(format, args...), Next: next}
+}
+
+func skipped(check, next, format string, args ...any) []Result {
+	return []Result{result(check, NotChecked, next, format, args...)}
+}
+
+// Skew limits: Stripe's signatures are good for five minutes.
+const (
+	skewWarn = 5 * time.Second
+	skewFail = time.Minute
+)
+
+// skew judges another clock that was read between two looks at ours.
+func skew(check string, theirs, before, after time.Time) Result {
+	off := time.Duration(0)
+	switch {
+	case theirs.Before(before):
+		off = theirs.Sub(before)
+	case theirs.After(after):
+		off = theirs.Sub(after)
+	}
+	s := OK
+	switch d := off.Abs(); {
+	case d >= skewFail:
+		s = Fail
+	case d >= skewWarn:
+		s = Warn
+	}
+	next := ""
+	if s != OK {
+		next = "timedatectl on both machines; repair NTP"
+	}
+	return result(check, s, next, "%s away from this machine's clock", off.Round(time.Millisecond))
+}

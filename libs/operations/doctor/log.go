@@ -1,0 +1,125 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/natsstream"
+)
+
+const nextNATS = "check that NATS runs and that NATS_URL, NATS_CREDS and NATS_CA fit it"
+
+// log looks at the streams, buckets and consumers, and at the server's clock.
+func (p *Patient) log(ctx context.Context) []Result {
+	if p.Log == nil {
+		return []Result{result("nats", Fail, nextNATS, "%v", p.NoLog)}
+	}
+	nc := p.Log.JetStream().Conn()
+	all := []Result{result("nats", OK, "", "connected to %s %s", nc.ConnectedServerName(), nc.ConnectedServerVersion())}
+	drifted, err := natsstream.Drift(ctx, p.Log.JetStream())
+	switch {
+	case err != nil:
+		all = append(all, result("streams and consumers", Fail, nextNATS, "%v", err))
+	case len(drifted) > 0:
+		for _, d := range drifted {
+			all = append(all, result("streams and consumers", Fail, "quotectl declare", "%s", d))
+		}
+	default:
+		all = append(all, result("streams and consumers", OK, "", "as this version declares them, schema %d", natsstream.Schema))
+	}
+	before := p.Now()
+	stream, err := p.Log.JetStream().Stream(ctx, event.StreamStripe)
+	if err != nil {
+		return append(all, result("clock of nats", NotChecked, "", "%v", err))
+	}
+	return append(all, skew("clock of nats", stream.CachedInfo().TimeStamp, before, p.Now()))
+}
+
+// storage looks at what the monitoring port tells: sync_interval and space.
+func (p *Patient) storage(ctx context.Context) []Result {
+	if p.MonitorURL == "" {
+		return skipped("nats storage", "set NATS_MONITOR_URL", "sync_interval and space: NATS_MONITOR_URL is not set")
+	}
+	s, err := natsstream.ReadStorage(ctx, p.MonitorURL)
+	if err != nil {
+		return skipped("nats storage", "check NATS_MONITOR_URL", "sync_interval and space: %v", err)
+	}
+	sync := result("sync_interval", OK, "", "each message is on disk before it is acknowledged")
+	if !s.SyncAlways {
+		sync = result("sync_interval", Fail, "set sync_interval: always in the jetstream block of nats-server.conf",
+			"a power cut would lose acknowledged events")
+	}
+	used := 0.0
+	if s.Max > 0 {
+		used = float64(s.Used) / float64(s.Max)
+	}
+	space := result("nats space", OK, "", "%s of %s used (%.0f %%)", bytes(s.Used), bytes(s.Max), used*100)
+	if used > 0.8 {
+		space.Status, space.Next = Warn, "deploy/runbooks/log-store-filling.md"
+	}
+	if used > 0.95 {
+		space.Status = Fail
+	}
+	return []Result{sync, space}
+}
+
+func bytes(n uint64) string {
+	const unit = 1 << 10
+	switch {
+	case n >= unit*unit*unit:
+		return fmt.Sprintf("%.1f GiB", float64(n)/unit/unit/unit)
+	case n >= unit*unit:
+		return fmt.Sprintf("%.1f MiB", float64(n)/unit/unit)
+	}
+	return fmt.Sprintf("%.1f KiB", float64(n)/unit)
+}
+
+// impossible is a sequence that no stream reaches: a write that expects it is refused by the stream whoever makes it.
+const impossible = "18000000000000000000"
+
+// rights tries with the operator's own right to say what only others may say. The writes expect a last sequence that cannot
+// be, so that a server that allows them refuses them all the same.
+func (p *Patient) rights(ctx context.Context) []Result {
+	const name = "rights on nats"
+	if p.Log == nil || p.Connect == nil {
+		return skipped(name, nextNATS, "no connection to NATS")
+	}
+	var may []string
+	for _, subject := range []string{"stripe.test.platform.evt_doctor.probe", "quote.paid.doctor.doctor.1"} {
+		allowed, err := p.mayPublish(ctx, subject)
+		if err != nil {
+			return skipped(name, nextNATS, "%v", err)
+		}
+		if allowed {
+			may = append(may, subject[:strings.LastIndex(subject, ".")])
+		}
+	}
+	if len(may) > 0 {
+		return []Result{result(name, Warn, "give each service a user of its own: deploy/nats/users.conf",
+			"these credentials may write %s: whoever has them can say that a quote was paid", strings.Join(may, " and "))}
+	}
+	return []Result{result(name, OK, "", "these credentials can neither speak for Stripe nor for payments")}
+}
+
+func (p *Patient) mayPublish(ctx context.Context, subject string) (bool, error) {
+	nc, err := p.Connect(ctx) // the last error of a connection stays: one each
+	if err != nil {
+		return false, err
+	}
+	defer nc.Close()
+	m := nats.NewMsg(subject)
+	m.Header.Set(jetstream.ExpectedLastSeqHeader, impossible)
+	if err := nc.PublishMsg(m); err != nil {
+		return false, fmt.Errorf("probe %s: %w", subject, err)
+	}
+	if err := nc.FlushWithContext(ctx); err != nil { // a refusal comes before the answer to the flush
+		return false, fmt.Errorf("probe %s: %w", subject, err)
+	}
+	return !errors.Is(nc.LastError(), nats.ErrPermissionViolation), nil
+}

@@ -1,0 +1,206 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quittance.internal/libs/operations/scrape"
+)
+
+// services looks whether each is ready and of which version it is.
+func (p *Patient) services(ctx context.Context) []Result {
+	var all []Result
+	versions := map[string][]string{}
+	for _, s := range p.Services {
+		if s.URL == "" {
+			all = append(all, result("service "+s.Name, NotChecked, "set "+s.Setting, "%s is not set", s.Setting))
+			continue
+		}
+		samples, err := scrape.Read(ctx, s.URL)
+		if err != nil {
+			all = append(all, result("service "+s.Name, Fail, "deploy/runbooks/service-down.md", "%v", err))
+			continue
+		}
+		version := "of a version without quittance_build_info"
+		for _, b := range samples.Of("quittance_build_info") {
+			version = b.Labels["version"]
+		}
+		versions[version] = append(versions[version], s.Name)
+		if why := unready(ctx, s.URL); why != "" {
+			all = append(all, result("service "+s.Name, Fail, "deploy/runbooks/service-not-ready.md", "%s, not ready: %s", version, why))
+			continue
+		}
+		all = append(all, result("service "+s.Name, OK, "", "ready, %s", version))
+	}
+	if len(versions) > 2 {
+		all = append(all, result("versions", Fail, "deploy/runbooks/versions-differ.md", "%d versions run side by side; only N and N-1 are tested together: %s", len(versions), list(versions)))
+	} else if len(versions) == 2 {
+		all = append(all, result("versions", Warn, "finish the upgrade", "two versions run side by side: %s", list(versions)))
+	}
+	return all
+}
+
+func list(versions map[string][]string) string {
+	var parts []string
+	for v, names := range versions {
+		parts = append(parts, v+" ("+strings.Join(names, ", ")+")")
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}
+
+// unready is why a service says that it is not ready, or "".
+func unready(ctx context.Context, admin string) string {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, admin+"/readyz", http.NoBody)
+	if err != nil {
+		return err.Error()
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err.Error()
+	}
+	defer res.Body.Close()
+	if res.StatusCode == http.StatusOK {
+		return ""
+	}
+	var body struct{ Reason string }
+	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<16)).Decode(&body); err != nil || body.Reason == "" {
+		return res.Status
+	}
+	return body.Reason
+}
+
+// why explains the reasons under which ingress counts refused signatures.
+var why = map[string]string{
+	"missing_signature":     "no signature: not Stripe",
+	"malformed_signature":   "a header that Stripe never sends",
+	"no_matching_signature": "a changed body, another endpoint's or mode's secret, or a forgery",
+	"stale":                 "genuine and more than 5 min old: this machine's clock is ahead, or an old delivery was sent again",
+	"future":                "genuine and dated ahead: this machine's clock is behind",
+}
+
+// signatures tells why signatures failed since ingress started.
+func (p *Patient) signatures(ctx context.Context) []Result {
+	const name = "signatures"
+	i := slices.IndexFunc(p.Services, func(s Service) bool { return s.Name == "ingress" })
+	if i < 0 || p.Services[i].URL == "" {
+		return skipped(name, "set INGRESS_ADMIN_URL", "why signatures failed: INGRESS_ADMIN_URL is not set")
+	}
+	samples, err := scrape.Read(ctx, p.Services[i].URL)
+	if err != nil {
+		return skipped(name, "deploy/runbooks/service-down.md", "%v", err)
+	}
+	var all []Result
+	for _, s := range samples.Of("quittance_webhooks_refused_total") {
+		reason := s.Labels["reason"]
+		if s.Value == 0 || why[reason] == "" {
+			continue
+		}
+		r := result(name, Warn, "deploy/runbooks/signatures-fail.md", "%.0f failed since ingress started: %s (%s)", s.Value, reason, why[reason])
+		if reason == "missing_signature" || reason == "malformed_signature" {
+			r.Status, r.Next = OK, ""
+		}
+		all = append(all, r)
+	}
+	if len(all) == 0 {
+		all = append(all, result(name, OK, "", "none has failed since ingress started"))
+	}
+	return all
+}
+
+// SubjectRelay is where the notifier takes the request to try its relay.
+const SubjectRelay = "op.notifier.relay"
+
+// relay lets the notifier try its relay with its own password: connect, encrypt, log in, and no mail.
+func (p *Patient) relay(ctx context.Context) []Result {
+	const name = "mail relay"
+	if p.Log == nil {
+		return skipped(name, nextNATS, "no connection to NATS")
+	}
+	m, err := p.Log.JetStream().Conn().RequestWithContext(ctx, SubjectRelay, nil)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return skipped(name, "deploy/runbooks/service-down.md", "no notifier of this version answers")
+	case err != nil:
+		return skipped(name, "deploy/runbooks/relay-down.md", "the notifier did not answer in time: %v", err)
+	}
+	var answer struct{ Relay, Error string }
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return skipped(name, "", "the notifier's answer cannot be read: %v", err)
+	}
+	if answer.Error != "" {
+		return []Result{result(name, Fail, "deploy/runbooks/relay-down.md", "%s: %s", answer.Relay, answer.Error)}
+	}
+	return []Result{result(name, OK, "", "%s: connected, greeted and logged in, no mail sent", answer.Relay)}
+}
+
+// expiry is from when on a certificate's end is worth a warning.
+const expiry = 14 * 24 * time.Hour
+
+// certificates looks at the certificate of every address that is reached by TLS.
+func (p *Patient) certificates(ctx context.Context) []Result {
+	var all []Result
+	for _, address := range p.TLS {
+		u, err := url.Parse(address)
+		if err != nil || u.Host == "" {
+			continue
+		}
+		port := map[string]string{"https": "443", "rediss": "6379", "tls": "4222"}[u.Scheme]
+		if port == "" {
+			continue
+		}
+		if u.Port() != "" {
+			port = u.Port()
+		}
+		all = append(all, p.certificate(ctx, u.Hostname(), port))
+	}
+	if len(all) == 0 {
+		return skipped("certificates", "", "no address that is known here is reached by TLS")
+	}
+	return all
+}
+
+func (p *Patient) certificate(ctx context.Context, host, port string) Result {
+	name := "certificate " + host
+	// The certificate is judged below: one that cannot be verified is to be told of, with its dates.
+	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: timeout}, Config: &tls.Config{ServerName: host, InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}} //nolint:gosec // see above
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return result(name, NotChecked, "", "%v", err)
+	}
+	defer conn.Close()
+	secure, ok := conn.(*tls.Conn)
+	if !ok || len(secure.ConnectionState().PeerCertificates) == 0 {
+		return result(name, NotChecked, "", "it shows no certificate")
+	}
+	return judgeCertificate(name, host, secure.ConnectionState().PeerCertificates, p.Now())
+}
+
+func judgeCertificate(name, host string, chain []*x509.Certificate, now time.Time) Result {
+	leaf := chain[0]
+	left := leaf.NotAfter.Sub(now)
+	found := fmt.Sprintf("good until %s (%d days)", leaf.NotAfter.UTC().Format(time.DateOnly), int(left.Hours())/24)
+	const renew = "renew it; see who issues it"
+	switch {
+	case left <= 0:
+		return result(name, Fail, renew, "expired on %s", leaf.NotAfter.UTC().Format(time.DateOnly))
+	case leaf.VerifyHostname(host) != nil:
+		return result(name, Fail, renew, "it is not for %s; %s", host, found)
+	case left < expiry:
+		return result(name, Warn, renew, "%s", found)
+	}
+	return result(name, OK, "", "%s", found)
+}

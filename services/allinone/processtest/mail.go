@@ -1,0 +1,114 @@
+package processtest
+
+import (
+	"io"
+	"log"
+	"net"
+	"net/mail"
+	"sync"
+	"testing"
+
+	"github.com/emersion/go-smtp"
+)
+
+// MailServer is a real SMTP server that counts what it accepts, by recipient. It can go away and come back, and refuse. It is
+// safe for concurrent use, but for Up and Down.
+type MailServer struct {
+	// Addr is host:port.
+	Addr string
+
+	tb  testing.TB
+	srv *smtp.Server
+
+	mu       sync.Mutex
+	refuse   func(recipient string) *smtp.SMTPError
+	accepted map[string][]string // recipient → Message-ID of each accepted mail
+}
+
+// StartMail starts a server that accepts everything; it ends with the test.
+func StartMail(tb testing.TB) *MailServer {
+	tb.Helper()
+	m := &MailServer{tb: tb, Addr: FreeAddr(tb), accepted: map[string][]string{}}
+	m.Up()
+	tb.Cleanup(m.Down)
+	return m
+}
+
+// Up starts the server that was shut down, on its old address.
+func (m *MailServer) Up() {
+	m.tb.Helper()
+	l, err := net.Listen("tcp", m.Addr)
+	if err != nil {
+		m.tb.Fatal(err)
+	}
+	m.srv = smtp.NewServer(m)
+	m.srv.Domain = "mail.example"
+	m.srv.ErrorLog = log.New(io.Discard, "", 0) // killed clients are what these tests are about
+	go func(s *smtp.Server) { _ = s.Serve(l) }(m.srv)
+}
+
+// Down shuts the server down.
+func (m *MailServer) Down() { _ = m.srv.Close() }
+
+// Refuse makes the server answer RCPT with what f returns; nil accepts. A nil f accepts everybody again.
+func (m *MailServer) Refuse(f func(recipient string) *smtp.SMTPError) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refuse = f
+}
+
+// NewSession implements smtp.Backend.
+func (m *MailServer) NewSession(*smtp.Conn) (smtp.Session, error) {
+	return &mailSession{server: m}, nil
+}
+
+// To returns the Message-IDs of the mails that were accepted for a recipient.
+func (m *MailServer) To(recipient string) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]string(nil), m.accepted[recipient]...)
+}
+
+// Total is how many mails were accepted.
+func (m *MailServer) Total() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for _, ids := range m.accepted {
+		n += len(ids)
+	}
+	return n
+}
+
+type mailSession struct {
+	server *MailServer
+	to     string
+}
+
+func (s *mailSession) Mail(string, *smtp.MailOptions) error { return nil }
+func (s *mailSession) Reset()                               {}
+func (s *mailSession) Logout() error                        { return nil }
+
+func (s *mailSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.server.mu.Lock()
+	refuse := s.server.refuse
+	s.server.mu.Unlock()
+	if refuse != nil {
+		if no := refuse(to); no != nil {
+			return no
+		}
+	}
+	s.to = to
+	return nil
+}
+
+func (s *mailSession) Data(r io.Reader) error {
+	msg, err := mail.ReadMessage(r)
+	if err != nil {
+		return err
+	}
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	s.server.accepted[s.to] = append(s.server.accepted[s.to], msg.Header.Get("Message-ID"))
+	return nil
+}

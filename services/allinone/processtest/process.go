@@ -1,0 +1,157 @@
+package processtest
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Process is one of the product's processes: it can be started, killed, stopped with SIGSTOP, and started again. It is used by
+// one goroutine.
+type Process struct {
+	// Name is for messages, Path the binary, Env its whole environment but for PATH and HOME, Probe the URL of its /readyz.
+	Name, Path string
+	Env        []string
+	Probe      string
+
+	tb       testing.TB
+	cmd      *exec.Cmd
+	done     chan struct{}
+	logs     bytes.Buffer
+	logsLock sync.Mutex
+}
+
+// Write keeps the process's log for the failure message.
+func (p *Process) Write(b []byte) (int, error) {
+	p.logsLock.Lock()
+	defer p.logsLock.Unlock()
+	if p.logs.Len() > 1<<20 {
+		p.logs.Reset()
+	}
+	return p.logs.Write(b)
+}
+
+// New returns a process that is not started yet. It ends with the test, whose log gets the end of its own when it has failed.
+func New(tb testing.TB, name, path, probe string, env []string) *Process {
+	tb.Helper()
+	p := &Process{Name: name, Path: path, Env: env, Probe: probe, tb: tb}
+	tb.Cleanup(func() {
+		p.Kill()
+		if tb.Failed() {
+			tb.Log(p.tail())
+		}
+	})
+	return p
+}
+
+// Start starts the process with further settings, NAME=value.
+func (p *Process) Start(extra ...string) {
+	p.tb.Helper()
+	p.cmd = exec.Command(p.Path)
+	p.cmd.Env = append(append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, p.Env...), extra...)
+	p.cmd.Stderr, p.cmd.Stdout = p, p
+	if err := p.cmd.Start(); err != nil {
+		p.tb.Fatal(err)
+	}
+	p.done = make(chan struct{})
+	go func(cmd *exec.Cmd, done chan struct{}) { _ = cmd.Wait(); close(done) }(p.cmd, p.done)
+}
+
+// Ready waits until the process says that it can do its work.
+func (p *Process) Ready() {
+	p.tb.Helper()
+	Eventually(p.tb, 30*time.Second, p.Name+" is ready", func() error {
+		select {
+		case <-p.done:
+			p.tb.Fatalf("%s ended before it was ready:\n%s", p.Name, p.tail())
+		default:
+		}
+		res, err := http.Get(p.Probe)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			return errors.New(res.Status)
+		}
+		return nil
+	})
+}
+
+// Died waits until the process has killed itself at its fault point; false when it did not within the time.
+func (p *Process) Died(within time.Duration) bool {
+	select {
+	case <-p.done:
+		return true
+	case <-time.After(within):
+		return false
+	}
+}
+
+// Signal sends the process a signal; one that has ended does not mind.
+func (p *Process) Signal(s syscall.Signal) {
+	p.tb.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		p.tb.Fatalf("signal %s: %v", p.Name, err)
+	}
+}
+
+// Kill ends the process with SIGKILL and waits for it.
+func (p *Process) Kill() {
+	if p.cmd == nil {
+		return
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGCONT)
+	_ = p.cmd.Process.Kill()
+	<-p.done
+}
+
+// tail returns the end of the process's log.
+func (p *Process) tail() string {
+	p.logsLock.Lock()
+	defer p.logsLock.Unlock()
+	b := p.logs.Bytes()
+	if len(b) > 1500 {
+		b = b[len(b)-1500:]
+	}
+	return filepath.Base(p.Path) + ": …" + string(b)
+}
+
+// Eventually tries f until it succeeds or the time is over.
+func Eventually(tb testing.TB, within time.Duration, what string, f func() error) {
+	tb.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			tb.Fatalf("not within %s: %s: %v", within, what, err)
+		}
+		select {
+		case <-tb.Context().Done():
+			tb.Fatalf("%s: %v", what, tb.Context().Err())
+		case <-time.After(25 * time.Millisecond):
+		}
+	}
+}
+
+// FreeAddr returns a loopback address that nobody listens on.
+func FreeAddr(tb testing.TB) string {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}

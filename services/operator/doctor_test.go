@@ -1,0 +1,255 @@
+package operator_test
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/stripeevent"
+	"quittance.internal/libs/operations/doctor"
+	"quittance.internal/libs/platform/natsstream"
+)
+
+// examine runs doctor -o json and returns its lines by check.
+func (w *world) examine(code int) map[string][]doctor.Result {
+	w.t.Helper()
+	r := w.run("doctor", "-o", "json")
+	if r.code != code {
+		w.t.Errorf("exit code %d, want %d\n%s%s", r.code, code, r.out, r.err)
+	}
+	var all []doctor.Result
+	if err := json.Unmarshal([]byte(r.out), &all); err != nil {
+		w.t.Fatalf("%v in %s%s", err, r.out, r.err)
+	}
+	by := map[string][]doctor.Result{}
+	for _, x := range all {
+		if x.Found == "" || (x.Status != doctor.OK && x.Status != doctor.NotChecked && x.Next == "") {
+			w.t.Errorf("%+v says nothing, or not what to do", x)
+		}
+		by[x.Check] = append(by[x.Check], x)
+	}
+	return by
+}
+
+func want(t *testing.T, by map[string][]doctor.Result, check string, s doctor.Status, text string) {
+	t.Helper()
+	if !slices.ContainsFunc(by[check], func(r doctor.Result) bool { return r.Status == s && strings.Contains(r.Found+" "+r.Next, text) }) {
+		t.Errorf("%s = %+v, want %s with %q", check, by[check], s, text)
+	}
+}
+
+func TestWhatCannotBeLookedAtIsNeverOK(t *testing.T) {
+	w := newWorld(t)
+	by := w.examine(0)
+	for _, check := range []string{"nats storage", "signatures", "stripe", "mail relay", "certificates", "service ingress", "service payments"} {
+		want(t, by, check, doctor.NotChecked, "")
+	}
+	for _, check := range []string{"nats", "streams and consumers", "clock of nats", "redis policy", "redis role", "clock of redis"} {
+		want(t, by, check, doctor.OK, "")
+	}
+	// The servers of these tests ask nobody who he is.
+	want(t, by, "rights on nats", doctor.Warn, "stripe.test.platform.evt_doctor and quote.paid.doctor.doctor")
+	want(t, by, "rights on redis", doctor.Warn, "may write Redis")
+	for _, subject := range []string{"stripe.test.platform.evt_doctor.probe", "quote.paid.doctor.doctor.1"} {
+		stream := event.StreamStripe
+		if strings.HasPrefix(subject, "quote") {
+			stream = event.StreamQuotes
+		}
+		if _, err := w.log.Read(t.Context(), stream, subject); err == nil {
+			t.Errorf("the probe %s took hold", subject)
+		}
+	}
+}
+
+func TestDriftIsFoundByDoctorAndDeclare(t *testing.T) {
+	w := newWorld(t)
+	js := w.log.JetStream()
+	stream, err := js.Stream(t.Context(), event.StreamStripe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := stream.CachedInfo().Config
+	cfg.MaxAge = 30 * 24 * time.Hour
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	consumer, err := js.Consumer(t.Context(), event.StreamQuotes, natsstream.DurableNotifier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := consumer.CachedInfo().Config
+	changed.MaxDeliver = 5
+	if _, err := js.UpdateConsumer(t.Context(), event.StreamQuotes, changed); err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteConsumer(t.Context(), event.StreamQuotes, natsstream.DurablePlanner); err != nil {
+		t.Fatal(err)
+	}
+	by := w.examine(3)
+	for _, text := range []string{"STRIPE: forgets messages after 720h", "consumer notifier of QUOTES: max deliver is 5, want -1", "consumer planner of QUOTES is missing"} {
+		want(t, by, "streams and consumers", doctor.Fail, text)
+		w.run("declare", "--check").want(t, 3, text, "next: quotectl declare")
+	}
+	w.run("declare", "--reason", "put it back").want(t, 0)
+	want(t, w.examine(0), "streams and consumers", doctor.OK, "schema")
+}
+
+func TestRedisThatEvictsIsFound(t *testing.T) {
+	w := newWorld(t)
+	if err := w.redis.ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err(); err != nil {
+		t.Fatal(err)
+	}
+	want(t, w.examine(3), "redis policy", doctor.Fail, "allkeys-lru")
+	w.settings["REDIS_URL"] = "redis://127.0.0.1:1/0"
+	want(t, w.examine(3), "redis", doctor.Fail, "REDIS_URL")
+}
+
+func TestAnUnusedSecretIsSafeToRemove(t *testing.T) {
+	w := newWorld(t)
+	w.settings["STRIPE_WEBHOOK_SECRETS"] = "new=whsec_a,old=whsec_b,spare=whsec_c"
+	put := func(id, secret, source string, ago time.Duration) {
+		t.Helper()
+		s := event.StripeSubject{Mode: "test", Account: event.Platform, EventID: id, Type: "charge.succeeded"}
+		_, err := w.log.Fact(t.Context(), natsstream.Message{Subject: s.String(), ID: id, Data: []byte(`{}`), Header: nats.Header{
+			event.HeaderSource: {source}, event.HeaderSecretName: {secret}, event.HeaderReceivedAt: {time.Now().Add(-ago).UTC().Format(time.RFC3339Nano)},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("evt_1A", "old", event.SourceWebhook, 100*time.Hour)
+	put("evt_1B", "reconcile", event.SourceReconcile, 100*time.Hour)
+	put("evt_1C", "new", event.SourceWebhook, 50*time.Hour)
+	by := w.examine(0)
+	want(t, by, "secret old", doctor.OK, "verified 1 of the last 3 events") // Stripe may still repeat what it signed with it
+	put("evt_1D", "new", event.SourceWebhook, time.Hour)
+	by = w.examine(0)
+	want(t, by, "secret old", doctor.Warn, "safe to remove")
+	want(t, by, "secret new", doctor.OK, "verified 2 of the last 4 events")
+	want(t, by, "secret reconcile", doctor.OK, "(reconcile)")
+	want(t, by, "secret spare", doctor.OK, "verified none of the last 4 events")
+	if text := fmt.Sprint(by); strings.Contains(text, "whsec_") {
+		t.Errorf("a secret is printed: %s", text)
+	}
+}
+
+func TestEndpointsAtStripeAreCompared(t *testing.T) {
+	w := newWorld(t)
+	var endpoints []map[string]any
+	code := http.StatusOK
+	w.settings["STRIPE_API_KEY"], w.settings["STRIPE_API_BASE"] = "sk_test_doctor", w.serve(func(rw http.ResponseWriter, r *http.Request) {
+		switch {
+		case code != http.StatusOK:
+			w.answer(rw, code, map[string]any{"error": map[string]string{"type": "invalid_request_error", "message": "no"}})
+		case r.URL.Path == "/v1/webhook_endpoints":
+			w.answer(rw, http.StatusOK, map[string]any{"object": "list", "data": endpoints, "has_more": false})
+		}
+	})
+	endpoint := func(url, status string, types ...string) map[string]any {
+		return map[string]any{"id": "we_1", "object": "webhook_endpoint", "url": url, "status": status, "api_version": "2023-10-16", "enabled_events": types}
+	}
+	ours := "https://pay.example.com/webhooks/stripe"
+	wanted := stripeevent.PaymentTypes()
+	for name, c := range map[string]struct {
+		endpoint map[string]any
+		status   doctor.Status
+		text     string
+	}{
+		"as it should be": {endpoint(ours, "enabled", wanted...), doctor.OK, "API version 2023-10-16"},
+		"all types":       {endpoint(ours, "enabled", "*"), doctor.OK, "all types"},
+		"disabled":        {endpoint(ours, "disabled", "*"), doctor.Fail, "reconcile repair"},
+		"a type missing":  {endpoint(ours, "enabled", wanted[1:]...), doctor.Fail, "lacks " + wanted[0]},
+		"another address": {endpoint("https://other.example.com/hook", "enabled", "*"), doctor.Fail, "none of the 1 endpoints"},
+	} {
+		endpoints = []map[string]any{c.endpoint}
+		want(t, w.examine(map[doctor.Status]int{doctor.OK: 0, doctor.Fail: 3}[c.status]), "stripe endpoint", c.status, c.text)
+		t.Log(name)
+	}
+	code = http.StatusUnauthorized
+	want(t, w.examine(3), "stripe key", doctor.Fail, "does not know the key")
+	code = http.StatusForbidden
+	want(t, w.examine(0), "stripe endpoints", doctor.NotChecked, "the key may not read them")
+}
+
+func TestServicesAndTheirVersionsAreTold(t *testing.T) {
+	w := newWorld(t)
+	ready := true
+	for setting, version := range map[string]string{"INGRESS_ADMIN_URL": "aaa", "PAYMENTS_URL": "aaa", "NOTIFIER_URL": "bbb"} {
+		w.settings[setting] = w.serve(func(rw http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path == "/metrics":
+				fmt.Fprintf(rw, "quittance_build_info{go=\"go1.26\",version=%q} 1\nquittance_webhooks_refused_total{reason=\"future\"} 3\n", version)
+			case !ready:
+				w.answer(rw, http.StatusServiceUnavailable, map[string]string{"reason": "redis is away"})
+			}
+		})
+	}
+	by := w.examine(0)
+	want(t, by, "service payments", doctor.OK, "ready, aaa")
+	want(t, by, "versions", doctor.Warn, "aaa (ingress, payments), bbb (notifier)")
+	want(t, by, "signatures", doctor.Warn, "3 failed since ingress started: future (genuine and dated ahead: this machine's clock is behind)")
+	ready = false
+	want(t, w.examine(3), "service payments", doctor.Fail, "redis is away")
+	w.settings["PAYMENTS_URL"] = "http://127.0.0.1:1"
+	want(t, w.examine(3), "service payments", doctor.Fail, "runbooks/service-down.md")
+}
+
+// relay answers in the notifier's place.
+func TestTheRelayIsTriedByTheNotifier(t *testing.T) {
+	w := newWorld(t)
+	answer := `{"relay":"mail.example:587, encryption starttls"}`
+	sub, err := w.nc.Subscribe(doctor.SubjectRelay, func(m *nats.Msg) { _ = m.Respond([]byte(answer)) })
+	if err == nil {
+		err = w.nc.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Unsubscribe()
+	want(t, w.examine(0), "mail relay", doctor.OK, "mail.example:587")
+	answer = `{"relay":"mail.example:587","error":"dial: x509: certificate has expired"}`
+	want(t, w.examine(3), "mail relay", doctor.Fail, "certificate has expired")
+}
+
+func TestACertificateThatEndsIsFound(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	server.StartTLS()
+	defer server.Close()
+	leaf := server.Certificate()
+	patient := doctor.Patient{Now: time.Now, TLS: []string{server.URL, "http://127.0.0.1:1"}}
+	for _, c := range []struct {
+		before time.Duration
+		status doctor.Status
+	}{{20 * 24 * time.Hour, doctor.OK}, {13 * 24 * time.Hour, doctor.Warn}, {-time.Hour, doctor.Fail}} {
+		patient.Now = func() time.Time { return leaf.NotAfter.Add(-c.before) }
+		by := map[string][]doctor.Result{}
+		for _, r := range patient.Examine(t.Context()) {
+			by[r.Check] = append(by[r.Check], r)
+		}
+		want(t, by, "certificate 127.0.0.1", c.status, leaf.NotAfter.UTC().Format(time.DateOnly))
+	}
+}
+
+func TestClocksAreCompared(t *testing.T) {
+	w := newWorld(t)
+	for off, status := range map[time.Duration]doctor.Status{0: doctor.OK, 10 * time.Second: doctor.Warn, -10 * time.Minute: doctor.Fail} {
+		patient := doctor.Patient{Now: func() time.Time { return time.Now().Add(off) }, Log: w.log, Redis: w.redis}
+		by := map[string][]doctor.Result{}
+		for _, r := range patient.Examine(t.Context()) {
+			by[r.Check] = append(by[r.Check], r)
+		}
+		for _, clock := range []string{"clock of nats", "clock of redis"} {
+			want(t, by, clock, status, "away from this machine's clock")
+		}
+	}
+}
