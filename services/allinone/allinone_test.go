@@ -429,9 +429,16 @@ func TestExternalServersReplaceTheEmbeddedOnes(t *testing.T) {
 	want := map[string]string{
 		"NATS_URL": nats.URL, "NATS_MONITOR_URL": nats.MonitorURL, "REDIS_URL": redis.URL, "API_TOKEN": "token2",
 		"STRIPE_WEBHOOK_SECRETS": "mine=whsec_of_my_own", "QUOTES_URL": s.URL("QUOTES_ADDR"), "INGRESS_URL": s.URL("INGRESS_ADDR"),
-		"SANDBOX_URL": s.URL("SANDBOX_ADDR"),
+		"SANDBOX_URL": s.URL("SANDBOX_ADDR"), "STRIPE_API_BASE": s.URL("SANDBOX_ADDR"), "CONSOLE_URL": s.URL("CONSOLE_ADDR"), "MODE": "test",
+		"INGRESS_ADMIN_URL": s.URL("INGRESS_ADMIN_ADDR"), "PAYMENTS_URL": s.URL("PAYMENTS_ADDR"), "NOTIFIER_URL": s.URL("NOTIFIER_ADDR"),
+		"QUOTES_ADMIN_URL": s.URL("QUOTES_ADMIN_ADDR"),
 	}
-	if diff := cmp.Diff(want, s.clientEnv()); diff != "" {
+	got := s.clientEnv()
+	if key := got["STRIPE_API_KEY"]; !strings.HasPrefix(key, "sk_test_") {
+		t.Errorf("client.env: STRIPE_API_KEY = %q, want the sandbox's", key)
+	}
+	delete(got, "STRIPE_API_KEY")
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("client.env (-want +got):\n%s", diff)
 	}
 	s.mustQuotectl("simulate", "paid", "--quote", s.publish())

@@ -65,7 +65,12 @@ type Automatic struct {
 func (a *Automatic) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		pause := min(lookEvery, a.Every)
-		if err := a.look(ctx); err != nil && ctx.Err() == nil {
+		switch err := a.look(ctx); {
+		case err == nil || ctx.Err() != nil:
+		case errors.Is(err, ErrIncomplete): // at every start of a system whose Redis keeps nothing
+			a.Log.Info("reconciliation waits until payments has folded the log", zap.Error(err))
+			pause = min(afterTrouble, a.Every)
+		default:
 			a.Log.Warn("not reconciled with Stripe", zap.Error(err), zap.String("next", "quotectl reconcile report"))
 			pause = min(afterTrouble, a.Every)
 		}
