@@ -194,6 +194,11 @@ func TestARunReachesBackToTheOneBefore(t *testing.T) {
 			w.setState(state(w.now()))
 			w.automatic("this", func(reconcile.State) {})
 			w.paidOnce(s)
+			for _, r := range w.stored() {
+				if strings.Contains(r.Subject, ".evt_reconciled_") { // the session would have told, too
+					t.Errorf("the run did not reach back to the event itself: %s", r.Subject)
+				}
+			}
 		})
 	}
 }
