@@ -69,7 +69,6 @@ func (a *Automatic) Run(ctx context.Context) {
 		case err == nil || ctx.Err() != nil:
 		case errors.Is(err, ErrIncomplete): // at every start of a system whose Redis keeps nothing
 			a.Log.Info("reconciliation waits until payments has folded the log", zap.Error(err))
-			pause = min(afterTrouble, a.Every)
 		default:
 			a.Log.Warn("not reconciled with Stripe", zap.Error(err), zap.String("next", "quotectl reconcile report"))
 			pause = min(afterTrouble, a.Every)

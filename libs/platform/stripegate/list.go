@@ -94,8 +94,8 @@ var paths = map[string]string{
 func Readable(id string) bool { return pathOf(id) != "" }
 
 func pathOf(id string) string {
-	prefix, _, _ := strings.Cut(id, "_")
-	if path := paths[prefix+"_"]; path != "" && event.ValidToken(id) {
+	prefix, rest, _ := strings.Cut(id, "_")
+	if path := paths[prefix+"_"]; path != "" && rest != "" && event.ValidToken(id) {
 		return "/v1/" + path + "/" + id
 	}
 	return ""
