@@ -146,12 +146,15 @@ func (a *Automatic) run(ctx context.Context, before State, now time.Time) (State
 
 // tell writes a run's one line; a warning where something had not come, or the gap is another one than before.
 func (a *Automatic) tell(report *Report, repaired Repaired, changed bool) {
-	listed := 0
+	listed, without := 0, 0
 	for _, account := range report.Accounts {
 		listed += account.Listed
+		if account.Note != "" {
+			without++
+		}
 	}
 	fields := []zap.Field{
-		zap.Time("since", report.Since), zap.Int("accounts", len(report.Accounts)), zap.Int("listed", listed), zap.Int("matched", report.Matched),
+		zap.Time("since", report.Since), zap.Int("accounts", len(report.Accounts)), zap.Int("without_access", without), zap.Int("listed", listed), zap.Int("matched", report.Matched),
 		zap.Int("not_ours", report.NotOurs), zap.Int("sessions", report.Sessions), zap.Int("recovered", repaired.Stored),
 		zap.Int("gap", repaired.Left+repaired.Aside), zap.Duration("took", a.Reconciler.cfg.Now().Sub(report.Until)),
 	}

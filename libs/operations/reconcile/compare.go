@@ -24,7 +24,9 @@ type comparison struct {
 	now        time.Time
 	listedFrom time.Time // Stripe's list reaches so far back
 	report     *Report
-	covered    map[string]bool // objects that an event tells of: a lacking one, or one that payments may not have folded yet
+	// told are the objects that events of the log tell of, which payments may not have folded yet; lacked those that a
+	// lacking event tells of.
+	told, lacked map[string]bool
 }
 
 // key is an event's id in an account.
@@ -66,7 +68,7 @@ func (c *comparison) events(ctx context.Context) error {
 		return err
 	}
 	c.o.progress("reading the log since " + c.listedFrom.UTC().Format(time.RFC3339))
-	c.covered = map[string]bool{}
+	c.told, c.lacked = map[string]bool{}, map[string]bool{}
 	stored, err := c.stored(ctx, accounts)
 	if err != nil {
 		return err
@@ -103,7 +105,7 @@ func (c *comparison) stored(ctx context.Context, accounts []string) (map[key]*ou
 		source := m.Header.Get(event.HeaderSource)
 		o.made = source == event.SourceSimulate || source == event.SourceReconcile && strings.HasPrefix(s.EventID, syntheticPrefix)
 		all[key{s.Account, s.EventID}] = o
-		c.covered[o.about.object] = true
+		c.told[o.about.object] = true
 		return nil
 	})
 	return all, err
@@ -143,7 +145,8 @@ func (c *comparison) ofAccount(ctx context.Context, account string, stored map[k
 		return err
 	})
 	told.Listed = listed
-	if refused, ok := errors.AsType[*stripegate.RefusedError](err); ok && refused.AccountDetached {
+	// Our own account cannot leave us, and who asks for one account wants to know: a key without the right to it is trouble.
+	if refused, ok := errors.AsType[*stripegate.RefusedError](err); ok && refused.AccountDetached && account != event.Platform && c.o.Account == "" {
 		told.Note = "the account gives no access any more, so it was not compared: " + refused.Message
 		c.report.Accounts = append(c.report.Accounts, told)
 		return nil

@@ -56,7 +56,7 @@ func (l *links) pick(ctx context.Context, all []lacking) (rows []Row, rest int, 
 			e.row.Quote = quoteID
 			if e.body != nil {
 				e.row.bodies = [][]byte{e.body}
-				l.c.covered[e.row.Object] = true
+				l.c.lacked[e.row.Object] = true
 			}
 			rows = append(rows, e.row)
 		}

@@ -68,7 +68,7 @@ func (c *comparison) wants(ctx context.Context, o *opened) (bool, error) {
 	old := o.OpenedAt.Before(c.now.Add(-stripegate.EventsKept))
 	settled := c.now.Add(-c.cfg.Grace)
 	switch {
-	case o.Mode != c.cfg.Mode, c.o.Account != "" && c.o.Account != o.Account, c.covered[o.CheckoutSession], c.gone(o.Account):
+	case o.Mode != c.cfg.Mode, c.o.Account != "" && c.o.Account != o.Account, c.told[o.CheckoutSession], c.lacked[o.CheckoutSession], c.gone(o.Account):
 		return false, nil
 	case o.OpenedAt.After(settled), c.o.EndedOnly && o.ExpiresAt.After(settled), o.ExpiresAt.Before(c.o.Since):
 		return false, nil
@@ -183,7 +183,7 @@ func (c *comparison) parked(ctx context.Context) error {
 			continue
 		}
 		for _, object := range w.Objects {
-			if at := w.Account + " " + object; !asked[at] && !c.covered[object] && stripegate.Readable(object) {
+			if at := w.Account + " " + object; !asked[at] && !c.lacked[object] && stripegate.Readable(object) {
 				asked[at] = true
 				if err := c.tie(ctx, w.Account, object, w.Since); err != nil {
 					return err

@@ -185,6 +185,7 @@ func TestConnectedAccountsAreComparedEachOnItsOwn(t *testing.T) {
 	}
 	w.repair(report)
 	w.paidOnce(first)
+	holds(t, w.quotectl(1, "reconcile", "report", "--account", solar), "account "+solar) // who asks for it is not told that all is well
 }
 
 // Fault 46.
