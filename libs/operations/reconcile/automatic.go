@@ -39,8 +39,10 @@ type State struct {
 	Long time.Time `json:"long,omitzero"`
 	// Parked is up to when parked changes were looked up.
 	Parked time.Time `json:"parked,omitzero"`
-	// Gap is what that run could not make good.
-	Gap int `json:"gap"`
+	// Gap is what could not be made good: of that run, or of the last long one if that is more, since a short run no longer
+	// sees it. LongGap is the long one's.
+	Gap     int `json:"gap"`
+	LongGap int `json:"long_gap,omitempty"`
 }
 
 // StateKey is the key of State in bucket SYSTEM.
@@ -138,14 +140,15 @@ func (a *Automatic) run(ctx context.Context, before State, now time.Time) (State
 	after := before
 	after.Ran, after.Parked, after.Gap = now.UTC(), o.ParkedUntil.UTC(), repaired.Left+repaired.Aside
 	if long {
-		after.Long = now.UTC()
+		after.Long, after.LongGap = now.UTC(), after.Gap
 	}
-	a.tell(report, repaired, after.Gap != before.Gap)
+	after.Gap = max(after.Gap, after.LongGap)
+	a.tell(report, repaired, after.Gap > before.Gap)
 	return after, nil
 }
 
-// tell writes a run's one line; a warning where something had not come, or the gap is another one than before.
-func (a *Automatic) tell(report *Report, repaired Repaired, changed bool) {
+// tell writes a run's one line; a warning where something had not come, or the gap has grown.
+func (a *Automatic) tell(report *Report, repaired Repaired, grown bool) {
 	listed, without := 0, 0
 	for _, account := range report.Accounts {
 		listed += account.Listed
@@ -158,12 +161,15 @@ func (a *Automatic) tell(report *Report, repaired Repaired, changed bool) {
 		zap.Int("not_ours", report.NotOurs), zap.Int("sessions", report.Sessions), zap.Int("recovered", repaired.Stored),
 		zap.Int("gap", repaired.Left+repaired.Aside), zap.Duration("took", a.Reconciler.cfg.Now().Sub(report.Until)),
 	}
-	if repaired.Stored > 0 || changed {
-		fields = append(fields, zap.Strings("events", repaired.Events[:min(len(repaired.Events), 20)]), zap.String("next", "quotectl reconcile report"))
-		a.Log.Warn("reconciled with Stripe: something was missing", fields...)
-		return
+	switch {
+	case repaired.Stored > 0:
+		fields = append(fields, zap.Strings("events", repaired.Events[:min(len(repaired.Events), 20)]), zap.String("next", "quotectl events list --source reconcile"))
+		a.Log.Warn("reconciled with Stripe: what had not come was entered", fields...)
+	case grown:
+		a.Log.Warn("reconciled with Stripe: a difference stays", append(fields, zap.String("next", "quotectl reconcile report"))...)
+	default:
+		a.Log.Info("reconciled with Stripe", fields...)
 	}
-	a.Log.Info("reconciled with Stripe", fields...)
 }
 
 // stateTimeout bounds one read or write of the state.

@@ -143,6 +143,18 @@ func (w *world) setState(s reconcile.State) {
 	}
 }
 
+// The short runs do not see it any more, and the figure still says it until the long one does not either.
+func TestAGapStaysUntilTheLongRunSeesNone(t *testing.T) {
+	w := newWorld(t, "")
+	now := w.now()
+	w.setState(reconcile.State{Ran: now.Add(-time.Minute), Long: now.Add(-time.Hour), Gap: 2, LongGap: 2})
+	looked := make(chan reconcile.State, 1000)
+	w.automatic("this", func(s reconcile.State) { looked <- s })
+	w.until("a short run is over", func() bool { s := <-looked; return s.Ran.After(now) && s.Holder == "" && s.Gap == 2 })
+	w.ahead.Store(int64(30 * time.Hour))
+	w.until("a long run is over", func() bool { s := <-looked; return s.Long.After(now) && s.Gap == 0 })
+}
+
 func TestOneInstanceReconcilesAtATime(t *testing.T) {
 	w := newWorld(t, "")
 	s := w.offer(event.Platform)
