@@ -76,7 +76,7 @@ func TestEveryAlertIsSeenToFireAndNotToFire(t *testing.T) {
 }
 
 // others are the runbooks that belong to no alert.
-var others = []string{"README.md"}
+var others = []string{"README.md", "backup-and-restore.md", "disaster.md", "reconcile.md", "upgrade.md"}
 
 func TestEveryAlertHasARunbookAndEveryRunbookAnAlert(t *testing.T) {
 	found, err := filepath.Glob(repo + "/deploy/runbooks/*.md")
