@@ -145,29 +145,48 @@ func (a *app) checkSilence(ctx context.Context, s check.Silence) error {
 	return a.verdict(s.Run(ctx))
 }
 
+// recentPages bounds how many pages of 100 are read of each call's types. Stripe lists the newest first and the age of the
+// oldest decides, so one page would make a long outage look like a short one.
+const recentPages = 50
+
 // recentEvents asks for the deployment's own account. Those of connected accounts come by the same address of ours.
 func recentEvents(client *stripegate.Client) func(context.Context, time.Time) ([]check.AtStripe, error) {
 	return func(ctx context.Context, since time.Time) ([]check.AtStripe, error) {
 		var all []check.AtStripe
 		for types := range slices.Chunk(stripeevent.PaymentTypes(), stripegate.MaxEventTypes) {
-			// One page of the newest is enough to tell whether there are any.
-			page, err := client.Events(ctx, stripegate.EventQuery{Account: event.Platform, Types: types, Since: since})
-			if err != nil {
-				return nil, err
-			}
-			for _, body := range page.Events {
-				var head struct {
-					ID, Type string
-					Created  int64
+			q := stripegate.EventQuery{Account: event.Platform, Types: types, Since: since}
+			for range recentPages {
+				page, err := client.Events(ctx, q)
+				if err != nil {
+					return nil, err
 				}
-				if err := json.Unmarshal(body, &head); err != nil {
-					return nil, fmt.Errorf("read an event of Stripe's list: %w", err)
+				for _, body := range page.Events {
+					e, err := atStripe(body)
+					if err != nil {
+						return nil, err
+					}
+					all = append(all, e)
 				}
-				all = append(all, check.AtStripe{Account: event.Platform, ID: head.ID, Type: head.Type, Created: time.Unix(head.Created, 0)})
+				if q.After = page.Last; !page.More {
+					break
+				}
 			}
 		}
+		slices.SortFunc(all, func(a, b check.AtStripe) int { return b.Created.Compare(a.Created) })
 		return all, nil
 	}
+}
+
+// atStripe reads the head of an event of Stripe's list.
+func atStripe(body []byte) (check.AtStripe, error) {
+	var head struct {
+		ID, Type string
+		Created  int64
+	}
+	if err := json.Unmarshal(body, &head); err != nil {
+		return check.AtStripe{}, fmt.Errorf("read an event of Stripe's list: %w", err)
+	}
+	return check.AtStripe{Account: event.Platform, ID: head.ID, Type: head.Type, Created: time.Unix(head.Created, 0)}, nil
 }
 
 // ingressSignatures reads ingress's counters, or says why it cannot.

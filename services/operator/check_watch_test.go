@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -157,7 +158,7 @@ func TestAMailThatDoesNotGoOutIsFound(t *testing.T) {
 	w.run("check", "gap", "--warn", "1ns").want(t, 0, "GAP OK")
 }
 
-// stripeWith answers the list of events as Stripe does.
+// stripeWith answers the list of events as Stripe does, a hundred at a time; events are given the newest first.
 func (w *world) stripeWith(events ...map[string]any) {
 	w.settings["STRIPE_API_KEY"] = "sk_test_watch"
 	w.settings["STRIPE_API_BASE"] = w.serve(func(rw http.ResponseWriter, r *http.Request) {
@@ -173,12 +174,26 @@ func (w *world) stripeWith(events ...map[string]any) {
 				found = append(found, e)
 			}
 		}
-		w.answer(rw, http.StatusOK, map[string]any{"object": "list", "data": found, "has_more": false})
+		if after := r.URL.Query().Get("starting_after"); after != "" {
+			found = found[1+slices.IndexFunc(found, func(e any) bool { return e.(map[string]any)["id"] == after }):]
+		}
+		w.answer(rw, http.StatusOK, map[string]any{"object": "list", "data": found[:min(len(found), 100)], "has_more": len(found) > 100})
 	})
 }
 
 func atStripe(id string, ago time.Duration) map[string]any {
 	return map[string]any{"id": id, "object": "event", "type": "charge.succeeded", "created": time.Now().Add(-ago).Unix(), "data": map[string]any{"object": map[string]any{}}}
+}
+
+// Stripe lists the newest first: the first page of a long outage is its end.
+func TestSilenceCountsALongOutageFromItsBeginning(t *testing.T) {
+	w := newWorld(t)
+	var events []map[string]any
+	for i := range 250 {
+		events = append(events, atStripe(fmt.Sprintf("evt_1Lost%d", i), 3*time.Minute+time.Duration(i)*time.Minute))
+	}
+	w.stripeWith(events...)
+	w.run("check", "silence").want(t, 3, "SILENCE CRITICAL - Stripe has 250 events that no webhook brought, the oldest 4h12m ago (evt_1Lost249")
 }
 
 func TestSilenceTellsNoSalesFromBroken(t *testing.T) {

@@ -171,7 +171,10 @@ func (s *Story) fact(subject event.QuoteSubject, envelope event.Envelope, detail
 		return "", "", err
 	}
 	detail["amount"], detail["currency"], detail["stripe_event"] = d.Amount, d.Currency, d.StripeEvent
-	summary = envelope.Type + " " + subject.N + "  " + money(d.Amount, d.Currency)
+	summary = envelope.Type + " " + subject.N
+	if d.Currency != "" { // what a customer does before he pays has no amount
+		summary += "  " + money(d.Amount, d.Currency)
+	}
 	if subject.Event == event.NameExpiring {
 		e, err := event.Data[event.Expiring](envelope)
 		if err != nil {
