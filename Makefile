@@ -104,6 +104,10 @@ alerts: promtool ## test the alert rules, and that rules, dashboard and runbooks
 .PHONY: check
 check: lint alone drift fences test ## everything that CI runs
 
+.PHONY: drill
+drill: servers ## rehearse incidents on real processes at full size and write what was typed to docs/drill.md
+	DRILL_TRANSCRIPT=$(CURDIR)/docs/drill.md go test -count=1 -timeout 30m -run '^TestIncidentDrill$$' ./services/allinone/drill
+
 .PHONY: bench
 bench: servers ## ratios of ingress and worker to their limits, from one run
 	go test -run '^$$' -bench . -benchtime $(or $(BENCHTIME),2s) -timeout 30m ./services/allinone/bench

@@ -114,6 +114,13 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
+// Logged reports whether the process's log holds a text.
+func (p *Process) Logged(text string) bool {
+	p.logsLock.Lock()
+	defer p.logsLock.Unlock()
+	return bytes.Contains(p.logs.Bytes(), []byte(text))
+}
+
 // tail returns the end of the process's log.
 func (p *Process) tail() string {
 	p.logsLock.Lock()
