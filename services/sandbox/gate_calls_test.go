@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -109,9 +110,50 @@ func (g *gateTest) calls(ctx context.Context, t *testing.T) map[string]func() er
 			return err
 		},
 		"Account": func() error { _, err := g.Account(ctx, seller); return err },
+		"Events": func() error {
+			g.w.act(t, open(), "pay")
+			first, err := g.Events(ctx, stripegate.EventQuery{Account: seller, Types: []string{"checkout.session.completed", "charge.succeeded"}, Since: time.Now().Add(-time.Minute)})
+			if err != nil {
+				return err
+			}
+			_, err = g.Events(ctx, stripegate.EventQuery{Account: seller, Types: []string{"charge.succeeded"}, Since: time.Now().Add(-time.Minute), After: first.Last})
+			return err
+		},
+		"Object":     func() error { return g.readPaid(ctx, t, open()) },
+		"SessionsOf": func() error { return g.readPaid(ctx, t, open()) },
+		"Endpoints":  func() error { _, _, err := g.Endpoints(ctx); return err },
 		// OAuth is no part of the mock's specification; the proof of Connect is in services/quotes.
 		"Exchange": nil, "Deauthorize": nil,
 	}
+}
+
+// readPaid pays a session and reads what came of it: its intent, the intent's charge, and the session by the intent.
+func (g *gateTest) readPaid(ctx context.Context, t *testing.T, session string) error {
+	t.Helper()
+	g.w.act(t, session, "pay")
+	var paid struct {
+		PaymentIntent string `json:"payment_intent"`
+	}
+	var intent struct {
+		LatestCharge string `json:"latest_charge"`
+	}
+	for _, read := range []struct {
+		id   *string
+		into any
+	}{{&session, &paid}, {&paid.PaymentIntent, &intent}, {&intent.LatestCharge, &struct{}{}}} {
+		raw, err := g.Object(ctx, seller, *read.id)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(raw, read.into); err != nil {
+			return err
+		}
+	}
+	sessions, err := g.SessionsOf(ctx, seller, paid.PaymentIntent)
+	if err == nil && len(sessions) != 1 {
+		err = fmt.Errorf("intent %s came out of %d sessions, want 1", paid.PaymentIntent, len(sessions))
+	}
+	return err
 }
 
 // R45: nothing that is asked of Stripe cancels or changes a subscription; what is asked is this list and nothing else.
@@ -148,7 +190,8 @@ func TestStripesOwnMockAcceptsEveryRequestOfTheGate(t *testing.T) {
 		t.Errorf("the mock refuses:\n%s", strings.Join(both.against, "\n"))
 	}
 	want := []string{
-		"GET /v1/accounts/{id}", "GET /v1/checkout/sessions", "GET /v1/checkout/sessions/{id}", "GET /v1/customers", "GET /v1/customers/{id}", "GET /v1/events",
+		"GET /v1/accounts/{id}", "GET /v1/charges/{id}", "GET /v1/checkout/sessions", "GET /v1/checkout/sessions/{id}", "GET /v1/customers",
+		"GET /v1/customers/{id}", "GET /v1/events", "GET /v1/payment_intents/{id}", "GET /v1/webhook_endpoints",
 		"POST /v1/checkout/sessions", "POST /v1/checkout/sessions/{id}/expire", "POST /v1/coupons", "POST /v1/customers", "POST /v1/customers/{id}",
 	}
 	if got := slices.Sorted(maps.Keys(both.asked)); !slices.Equal(got, want) {

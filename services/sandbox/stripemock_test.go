@@ -27,7 +27,7 @@ type twin struct {
 }
 
 // objectID is an id in a path.
-var objectID = regexp.MustCompile(`/(cs_|cus_|quittance_|acct_)[A-Za-z0-9_]+`)
+var objectID = regexp.MustCompile(`/(cs_|pi_|ch_|cus_|quittance_|acct_)[A-Za-z0-9_]+`)
 
 func (w *twin) RoundTrip(q *http.Request) (*http.Response, error) {
 	if strings.HasPrefix(q.URL.Path, "/v1/") {
