@@ -31,7 +31,7 @@ import (
 // addressVariables are all that move an address.
 var addressVariables = []string{
 	"NATS_ADDR", "NATS_MONITOR_ADDR", "REDIS_ADDR", "MAILBOX_SMTP_ADDR", "MAILBOX_ADDR", "INGRESS_ADDR", "INGRESS_ADMIN_ADDR",
-	"PAYMENTS_ADDR", "NOTIFIER_ADDR", "QUOTES_ADDR", "QUOTES_ADMIN_ADDR", "SANDBOX_ADDR",
+	"PAYMENTS_ADDR", "NOTIFIER_ADDR", "QUOTES_ADDR", "QUOTES_ADMIN_ADDR", "CONSOLE_ADDR", "CONSOLE_ADMIN_ADDR", "SANDBOX_ADDR",
 }
 
 // settings are the environment of a system of the test's own: any free port, a folder of its own, and what set says.

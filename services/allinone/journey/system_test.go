@@ -33,7 +33,7 @@ func start(t *testing.T) *system {
 	values := map[string]string{"DATA_DIR": t.TempDir()}
 	for _, name := range []string{
 		"NATS_ADDR", "NATS_MONITOR_ADDR", "REDIS_ADDR", "MAILBOX_SMTP_ADDR", "MAILBOX_ADDR", "INGRESS_ADDR", "INGRESS_ADMIN_ADDR",
-		"PAYMENTS_ADDR", "NOTIFIER_ADDR", "QUOTES_ADDR", "QUOTES_ADMIN_ADDR", "SANDBOX_ADDR",
+		"PAYMENTS_ADDR", "NOTIFIER_ADDR", "QUOTES_ADDR", "QUOTES_ADMIN_ADDR", "CONSOLE_ADDR", "CONSOLE_ADMIN_ADDR", "SANDBOX_ADDR",
 	} {
 		values[name] = "127.0.0.1:0"
 	}
