@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -155,12 +156,24 @@ func (w *world) emptiedRedis() {
 	m := w.terminal
 	m.say("## 3. Redis is emptied")
 	mails := w.mail.Total()
-	m.say("Somebody types FLUSHALL.")
+	m.say("Somebody types FLUSHALL, on a night on which payments hangs.")
+	w.payments.Signal(syscall.SIGSTOP)
 	if err := w.cache.FlushAll(w.t.Context()).Err(); err != nil {
 		w.t.Fatal(err)
 	}
+	m.say("**Found and explained.** Nothing accounts for the messages of the log any more, and doctor says who should see to it.")
+	m.enter(3, []string{"check", "conservation"}, "Redis has lost what it held", "next: quotectl doctor")
+	m.enter(3, []string{"doctor"}, "service payments")
+	var findings []struct{ Check, Status string }
+	m.read(&findings, 3, "doctor")
+	for _, f := range findings {
+		if failed := f.Status == "fail"; failed != (f.Check == "service payments") && strings.HasPrefix(f.Check, "service ") {
+			w.t.Errorf("doctor says %q of %s, and payments alone hangs", f.Status, f.Check)
+		}
+	}
+	w.payments.Signal(syscall.SIGCONT)
 	w.rebuilt()
-	m.say("payments has noticed and folded the log again. **Found and proved:**")
+	m.say("**Repaired.** As soon as payments is at work again it notices, and folds the log once more by itself. The proof:")
 	m.enter(0, []string{"rebuild", "--verify"})
 
 	m.say("The Redis server dies and comes back with nothing.")
