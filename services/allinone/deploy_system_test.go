@@ -215,15 +215,31 @@ func (d *deployment) lookAround(token string) {
 	if mail == nil {
 		d.t.Fatalf("console: no mail is listed\n%s", page)
 	}
-	form := url.Values{"reason": {"test of the rights"}}
-	for _, field := range regexp.MustCompile(`name="(csrf|set)" value="([^"]*)"`).FindAllStringSubmatch(send(mail[1]+"/resend", nil), -1) {
-		form.Set(field[1], field[2])
+	hidden := regexp.MustCompile(`name="(csrf|set)" value="([^"]*)"`)
+	confirm := func(page, action string, more url.Values) string {
+		d.t.Helper()
+		form := url.Values{"reason": {"test of the rights"}}
+		for _, field := range hidden.FindAllStringSubmatch(send(page, nil), -1) {
+			form.Set(field[1], field[2])
+		}
+		maps.Copy(form, more)
+		return send(action, form)
 	}
-	if answer := send(mail[1]+"/resend", form); !strings.Contains(answer, "sent") {
+	planned := confirm("/plan?seq=1..5", "/plan?seq=1..5", nil)
+	action := regexp.MustCompile(`action="(/replays/rp_[a-z0-9]+)/run"`).FindStringSubmatch(planned)
+	if action == nil || !strings.Contains(planned, "Nothing would change") {
+		d.t.Fatalf("console: no plan\n%s", planned)
+	}
+	confirm(action[1], action[1]+"/run", url.Values{"rate": {"0"}, "max_quotes": {"10"}, "max_mails": {"0"}})
+	eventually(d.t, "the replay is done", func() bool { return strings.Contains(send(action[1], nil), "The result is what was planned.") })
+	if list := send("/replays", nil); !strings.Contains(list, action[1]) {
+		d.t.Errorf("console: the plan is not listed\n%s", list)
+	}
+	if answer := confirm(mail[1]+"/resend", mail[1]+"/resend", nil); !strings.Contains(answer, "sent") {
 		d.t.Errorf("console: the mail was not sent again\n%s", answer)
 	}
-	if entries := send("/journal", nil); !strings.Contains(entries, "mail_resend") {
-		d.t.Errorf("console: the journal lacks the resend\n%s", entries)
+	if entries := send("/journal", nil); !strings.Contains(entries, "mail_resend") || !strings.Contains(entries, "replay") {
+		d.t.Errorf("console: the journal lacks the acts\n%s", entries)
 	}
 }
 

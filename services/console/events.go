@@ -52,8 +52,8 @@ type eventsPage struct {
 	Faults []string
 	// Terms are the filter's words but stream, outcome and limit.
 	Terms []selection.Term
-	// Query is the filter as quotectl takes it.
-	Command string
+	// Command is the filter as quotectl takes it; Replay plans a replay of it.
+	Command, Replay string
 	// Older goes on with the list; empty at its end. Looked says that the page ran
 	// out of time, and up to where it looked.
 	Older  string
@@ -87,6 +87,7 @@ func (s *Service) listEvents(w http.ResponseWriter, c *call) error {
 		return s.render(w, http.StatusBadRequest, "events.html", page)
 	}
 	sel.Limit, page.After = 0, after > 0
+	page.Replay = "/plan?" + sel.Values().Encode()
 	page.Command = "quotectl events list " + sel.String()
 	if err := s.fill(c.Context(), &page, sel, after); err != nil {
 		return err

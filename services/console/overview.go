@@ -2,11 +2,13 @@ package console
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"quittance.internal/libs/operations/check"
 	"quittance.internal/libs/operations/dead"
 	"quittance.internal/libs/operations/parked"
+	"quittance.internal/libs/operations/reconcile"
 	"quittance.internal/libs/platform/deadletter"
 	"quittance.internal/libs/platform/natsstream"
 )
@@ -60,9 +63,9 @@ type outcomeWord struct {
 func (s *Service) showOverview(w http.ResponseWriter, c *call) error {
 	page := overviewPage{frame: s.frame(c, navOverview, "Overview").live(true)}
 	makers := []func(context.Context, *overviewPage) (tile, error){
-		s.paidToday, s.inFlight, s.parkedTile, s.deadTile, s.oldestTile, s.silence, s.conservation,
+		s.paidToday, s.inFlight, s.parkedTile, s.deadTile, s.oldestTile, s.silence, s.gapTile, s.conservation,
 	}
-	names := []string{"Paid today", "In flight", "Parked", "Dead", "Oldest undecided", "Last word from Stripe", "Conservation"}
+	names := []string{"Paid today", "In flight", "Parked", "Dead", "Oldest undecided", "Last word from Stripe", "Gap with Stripe", "Conservation"}
 	page.Tiles = make([]tile, len(makers))
 	var group errgroup.Group
 	for i, make := range makers {
@@ -190,6 +193,37 @@ func (s *Service) silence(ctx context.Context, page *overviewPage) (tile, error)
 	t.Value, t.Note = page.Since(state.LastTime)+" ago", number(state.Msgs)+" events are stored."
 	if page.now.Sub(state.LastTime) > silentAfter {
 		t.Tone, t.Note = "warn", "A quiet time, or no webhook arrives: compare with quotectl stripe events."
+	}
+	return t, nil
+}
+
+// staleAfter is how old the last comparison with Stripe may be; one is made every
+// ten minutes.
+const staleAfter = time.Hour
+
+// gapTile tells what the last automatic comparison with Stripe could not make good.
+func (s *Service) gapTile(ctx context.Context, page *overviewPage) (tile, error) {
+	t := tile{Value: "never compared", Note: "quotes compares where it has a Stripe key: quotectl reconcile report."}
+	r, err := s.stream.Read(ctx, "KV_"+event.BucketSystem, "$KV."+event.BucketSystem+"."+reconcile.StateKey)
+	if errors.Is(err, natsstream.ErrNotFound) {
+		return t, nil
+	}
+	if err != nil {
+		return t, err
+	}
+	var state reconcile.State
+	if err := json.Unmarshal(r.Data, &state); err != nil {
+		return t, fmt.Errorf("decode the state of reconcile: %w", err)
+	}
+	if state.Ran.IsZero() {
+		return t, nil
+	}
+	t.Value, t.Tone, t.Note = strconv.Itoa(state.Gap), "good", "Compared "+page.Since(state.Ran)+" ago."
+	switch {
+	case state.Gap > 0:
+		t.Tone, t.Note = "bad", "Next: quotectl reconcile report. Compared "+page.Since(state.Ran)+" ago."
+	case page.now.Sub(state.Ran) > staleAfter:
+		t.Tone, t.Note = "warn", "The last comparison was "+page.Since(state.Ran)+" ago: look at the log of quotes."
 	}
 	return t, nil
 }

@@ -51,6 +51,7 @@ const (
 	navQuotes      = "quotes"
 	navEvents      = "events"
 	navDead        = "dead"
+	navReplays     = "replays"
 	navMail        = "mail"
 	navSubscribers = "subscribers"
 	navJournal     = "journal"
@@ -63,6 +64,7 @@ var navigation = []navEntry{
 	{navQuotes, "/quotes", "Quotes"},
 	{navEvents, "/events", "Events"},
 	{navDead, "/dead", "Dead & parked"},
+	{navReplays, "/replays", "Replays"},
 	{navMail, "/mail", "Mail"},
 	{navSubscribers, "/subscribers", "Subscribers"},
 	{navJournal, "/journal", "Journal"},
@@ -209,7 +211,7 @@ var tones = map[string]string{
 	"applied": "good", "corroborated": "good", "paid": "good", "sent": "good", "resolved": "good", "acknowledged": "good", "published": "accent",
 	"parked": "warn", "review": "warn", "expired": "warn", "ambiguous": "warn", "pending": "accent", "claimed": "accent", "sending": "accent",
 	"processing": "accent", "refused": "bad", "dead": "bad", "open": "bad", "rejected": "bad", "charged_back": "bad", "failed": "bad", "running": "accent",
-	"done": "good",
+	"done": "good", "differs": "bad", "interrupted": "warn", "cancelled": "warn", "refunded": "accent",
 }
 
 // span is a duration for people: the two greatest units.

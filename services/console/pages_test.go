@@ -242,3 +242,23 @@ func TestAQuotesPageTellsItsStory(t *testing.T) {
 	b.open("/search?q=q_1").leads("/quotes/q_1")
 	b.open("/events/QUOTES:1").want(http.StatusOK).shows("quote.drafted")
 }
+
+// The gap is what the last comparison with Stripe left, and how old that is.
+func TestTheOverviewTellsTheGapWithStripe(t *testing.T) {
+	f := start(t)
+	b := f.signedIn(viewerToken)
+	b.open("/overview").want(http.StatusOK).shows("never compared").hides("Not known just now: decode")
+	bucket, err := f.log.JetStream().KeyValue(t.Context(), event.BucketSystem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for state, want := range map[string]string{
+		`{"ran":"` + time.Now().UTC().Format(time.RFC3339) + `","gap":3}`: "quotectl reconcile report. Compared",
+		`{"ran":"2026-01-01T00:00:00Z","gap":0}`:                          "The last comparison was",
+	} {
+		if _, err := bucket.Put(t.Context(), "reconcile", []byte(state)); err != nil {
+			t.Fatal(err)
+		}
+		b.open("/overview").want(http.StatusOK).shows(want)
+	}
+}

@@ -92,7 +92,7 @@ func (s *Service) toSignIn(w http.ResponseWriter, c *call) {
 }
 
 // areas are the first parts of the addresses of pages.
-var areas = []string{"overview", "conservation", "search", "quotes", "events", "dead", "parked", "mail", "subscribers", "journal", "tasks"}
+var areas = []string{"overview", "conservation", "search", "quotes", "events", "dead", "parked", "plan", "replays", "mail", "subscribers", "journal", "tasks"}
 
 // ownPath is the address itself if it is one of the pages here, else where
 // everybody begins: a link must not lead to another site by way of the sign-in.

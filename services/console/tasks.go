@@ -163,6 +163,11 @@ func (ts *tasks) find(id string) (task, bool) {
 
 // start begins a task and leads to its page.
 func (s *Service) start(w http.ResponseWriter, c *call, t task, work func(ctx context.Context, told func(taskRow)) error) error {
+	return s.startAt(w, c, t, "/tasks/", work)
+}
+
+// startAt begins a task and leads to the address that its id completes.
+func (s *Service) startAt(w http.ResponseWriter, c *call, t task, page string, work func(ctx context.Context, told func(taskRow)) error) error {
 	t.Who = c.token.Name
 	id, done, err := s.tasks.start(c.Context(), t, func(ctx context.Context, told func(taskRow)) error {
 		err := work(ctx, told)
@@ -182,7 +187,7 @@ func (s *Service) start(w http.ResponseWriter, c *call, t task, work func(ctx co
 	case <-c.Context().Done():
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, c.Request, "/tasks/"+id, http.StatusSeeOther)
+	http.Redirect(w, c.Request, page+id, http.StatusSeeOther)
 	return nil
 }
 

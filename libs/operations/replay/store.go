@@ -51,7 +51,19 @@ func ValidName(name string) bool {
 func newID() string { return "rp_" + strings.ToLower(rand.Text())[:12] }
 
 // Store keeps plans and how far each was carried out.
-type Store struct{ bucket jetstream.KeyValue }
+type Store struct {
+	bucket jetstream.KeyValue
+	log    *natsstream.Log
+}
+
+const (
+	bucketStream  = "KV_" + event.BucketReplays
+	bucketSubject = "$KV." + event.BucketReplays + "."
+	// listPage is how many values are read at a time; one may have up to 1 MiB.
+	listPage = 25
+	// headerKV marks an entry that was deleted.
+	headerKV = "KV-Operation"
+)
 
 // OpenStore looks the bucket up.
 func OpenStore(ctx context.Context, log *natsstream.Log) (*Store, error) {
@@ -59,7 +71,7 @@ func OpenStore(ctx context.Context, log *natsstream.Log) (*Store, error) {
 	if err != nil {
 		return nil, advice.New("quotectl declare", "look up bucket %s: %w", event.BucketReplays, err)
 	}
-	return &Store{bucket}, nil
+	return &Store{bucket, log}, nil
 }
 
 // save stores a plan. The part that makes it visible goes last.
@@ -170,39 +182,40 @@ type Entry struct {
 	Run  Run  `json:"run"`
 }
 
-// List returns all plans, the newest first.
+// List returns all plans, the newest first. It reads by direct gets: to watch the bucket would need the right to create
+// consumers.
 func (s *Store) List(ctx context.Context) ([]Entry, error) {
-	watch, err := s.bucket.WatchAll(ctx, jetstream.IgnoreDeletes())
-	if err != nil {
-		return nil, fmt.Errorf("list replay plans: %w", err)
-	}
-	defer watch.Stop() //nolint:errcheck // the connection ends with the command
 	plans, runs := []Entry{}, map[string]Run{}
-	for {
-		var kv jetstream.KeyValueEntry
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("list replay plans: %w", ctx.Err())
-		case kv = <-watch.Updates():
+	for next := uint64(1); ; {
+		records, err := s.log.Scan(ctx, bucketStream, next, listPage) // the bucket keeps one value of a key
+		if err != nil {
+			return nil, fmt.Errorf("list replay plans: %w", err)
 		}
-		if kv == nil {
+		for _, r := range records {
+			next = r.Sequence + 1
+			if r.Header.Get(headerKV) != "" {
+				continue // deleted
+			}
+			key := strings.TrimPrefix(r.Subject, bucketSubject)
+			id, kind, _ := strings.Cut(key, ".")
+			switch kind {
+			case "plan":
+				var h header
+				if err := inflate(key, r.Data, &h); err != nil {
+					return nil, err
+				}
+				h.Selection.Sequences, h.Quotes = []uint64{}, []Quote{}
+				plans = append(plans, Entry{Plan: h.Plan})
+			case "run":
+				var run Run
+				if err := json.Unmarshal(r.Data, &run); err != nil {
+					return nil, fmt.Errorf("decode %s: %w", key, err)
+				}
+				runs[id] = run
+			}
+		}
+		if len(records) < listPage {
 			break
-		}
-		id, kind, _ := strings.Cut(kv.Key(), ".")
-		switch kind {
-		case "plan":
-			var h header
-			if err := inflate(kv.Key(), kv.Value(), &h); err != nil {
-				return nil, err
-			}
-			h.Selection.Sequences, h.Quotes = []uint64{}, []Quote{}
-			plans = append(plans, Entry{Plan: h.Plan})
-		case "run":
-			var r Run
-			if err := json.Unmarshal(kv.Value(), &r); err != nil {
-				return nil, fmt.Errorf("decode %s: %w", kv.Key(), err)
-			}
-			runs[id] = r
 		}
 	}
 	for i := range plans {

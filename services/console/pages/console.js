@@ -1,7 +1,7 @@
 // Improves the console's pages: keys, and updates without loading the page. Everything works without it.
 "use strict";
 (() => {
-  const typing = (e) => e.target.closest("input, textarea, select, [contenteditable]") !== null;
+  const typing = (e) => e.target instanceof Element && e.target.closest("input, textarea, select, [contenteditable]") !== null;
 
   // j and k go from row to row, by the link of each.
   const rows = () => [...document.querySelectorAll("[data-row]")].map((r) => r.querySelector("a") || r);
