@@ -37,8 +37,10 @@ const (
 	operatorToken = "operator-token-0123456"
 	adminToken    = "admin-token-01234567890"
 	sellerToken   = "seller-token-0123456789"
-	boundToken    = "bound-viewer-0123456789"
-	allTokens     = "vic:viewer:" + viewerToken + ",oscar:operator:" + operatorToken + ",ann:admin:" + adminToken + ",sue:seller:" + sellerToken + ",ben:admin@shop:" + boundToken
+	boundToken    = "bound-admin-01234567890"
+
+	boundViewerToken = "bound-viewer-0123456789"
+	allTokens        = "vic:viewer:" + viewerToken + ",oscar:operator:" + operatorToken + ",ann:admin:" + adminToken + ",sue:seller:" + sellerToken + ",ben:admin@shop:" + boundToken + ",bea:viewer@shop:" + boundViewerToken
 )
 
 var keys = redisquote.NewKeys("g1")

@@ -109,7 +109,7 @@ func TestEveryRouteLetsInWhomItShould(t *testing.T) {
 // shows all sellers.
 func TestATokenForOneSellerDoesNotOpenTheConsole(t *testing.T) {
 	f := start(t)
-	for name, token := range map[string]string{"seller": sellerToken, "bound": boundToken} {
+	for name, token := range map[string]string{"seller": sellerToken, "admin of one": boundToken, "viewer of one": boundViewerToken} {
 		b := &browser{fixture: f}
 		b.send(http.MethodPost, "/signin", url.Values{"token": {token}}).want(http.StatusForbidden).shows("names no seller")
 		if b.cookie != "" {
