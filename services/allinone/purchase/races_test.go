@@ -32,10 +32,18 @@ func together(a, b func()) {
 // stagger lets either of two that start together come first.
 func stagger() { time.Sleep(time.Duration(rand.Int64N(int64(20 * time.Millisecond)))) }
 
-// paidOnce fails unless a quote has exactly one quote.paid.
+// paidOnce fails unless a quote gets exactly one quote.paid. The card may say Paid a moment before: facts are committed first.
 func (s *shop) paidOnce(q sale) {
 	s.tb.Helper()
-	if n := strings.Count(fmt.Sprint(s.events(q)), " paid."); n != 1 {
+	count := func() int { return strings.Count(fmt.Sprint(s.events(q)), " paid.") }
+	s.eventually("quote.paid is in the log", func() error {
+		if count() == 0 {
+			return fmt.Errorf("it is not among %v", s.events(q))
+		}
+		return nil
+	})
+	s.quiet()
+	if n := count(); n != 1 {
 		s.tb.Errorf("%d quote.paid: %v", n, s.events(q))
 	}
 }
