@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -373,15 +374,21 @@ func (s *shop) quiet() {
 		if a := s.admin("GET", "/sandbox/deliveries?state=pending", ""); strings.Contains(string(a.body), `"del_`) {
 			return fmt.Errorf("pending: %s", a.body)
 		}
-		for _, c := range []struct{ stream, durable string }{
-			{event.StreamQuotes, natsstream.DurablePayments}, {event.StreamStripe, natsstream.DurablePayments}, {event.StreamQuotes, natsstream.DurableCustomers},
+		for _, c := range []struct{ stream, durable, last string }{
+			{event.StreamQuotes, natsstream.DurablePayments, "quote.>"}, {event.StreamStripe, natsstream.DurablePayments, "stripe.>"},
+			{event.StreamQuotes, natsstream.DurableCustomers, "quote.paid.>"},
 		} {
+			// What was stored a moment ago may not be counted as pending yet, so the last of them must be acknowledged too.
+			last, err := s.log.Read(s.tb.Context(), c.stream, c.last)
+			if err != nil && !errors.Is(err, natsstream.ErrNotFound) {
+				return err
+			}
 			consumer, err := s.log.JetStream().Consumer(s.tb.Context(), c.stream, c.durable)
 			if err != nil {
 				return err
 			}
-			if info := consumer.CachedInfo(); info.NumPending+uint64(info.NumAckPending) > 0 {
-				return fmt.Errorf("%s of %s has %d and %d to do", c.durable, c.stream, info.NumPending, info.NumAckPending)
+			if info := consumer.CachedInfo(); info.NumPending+uint64(info.NumAckPending) > 0 || info.AckFloor.Stream < last.Sequence {
+				return fmt.Errorf("%s of %s has %d and %d to do, up to %d", c.durable, c.stream, info.NumPending, info.NumAckPending, last.Sequence)
 			}
 		}
 		return nil
