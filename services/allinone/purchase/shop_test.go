@@ -375,7 +375,8 @@ func (s *shop) quiet() {
 			return fmt.Errorf("pending: %s", a.body)
 		}
 		for _, c := range []struct{ stream, durable, last string }{
-			{event.StreamQuotes, natsstream.DurablePayments, "quote.>"}, {event.StreamStripe, natsstream.DurablePayments, "stripe.>"},
+			{event.StreamQuotes, natsstream.DurablePayments, "quote.>"},
+			{event.StreamStripe, natsstream.DurablePayments, "stripe.>"},
 			{event.StreamQuotes, natsstream.DurableCustomers, "quote.paid.>"},
 		} {
 			// What was stored a moment ago may not be counted as pending yet, so the last of them must be acknowledged too.
