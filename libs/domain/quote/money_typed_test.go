@@ -102,7 +102,7 @@ func FuzzTypedAmount(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, typed string, amount int64, currency string) {
 		if !quote.CurrencyCode(currency) {
-			t.Skip()
+			return // no currency, no decimals to hold the amount against
 		}
 		if m, err := quote.ParseMoney(typed, currency); err == nil {
 			if m.Amount < 0 || m.Currency != currency {
