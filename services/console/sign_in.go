@@ -3,9 +3,10 @@ package console
 import (
 	"net/http"
 	"net/url"
-	"path"
 	"slices"
 	"strings"
+
+	"quittance.internal/libs/platform/signin"
 )
 
 // home is where everybody begins.
@@ -95,15 +96,10 @@ func (s *Service) toSignIn(w http.ResponseWriter, c *call) {
 var areas = []string{"overview", "conservation", "search", "quotes", "events", "dead", "parked", "plan", "replays", "mail", "subscribers", "journal", "tasks"}
 
 // ownPath is the address itself if it is one of the pages here, else where
-// everybody begins: a link must not lead to another site by way of the sign-in.
+// everybody begins.
 func ownPath(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || strings.ContainsAny(address, "\\\t\r\n") || path.Clean(u.Path) != u.Path {
-		return home
-	}
-	area, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
-	if !strings.HasPrefix(u.Path, "/") || !slices.Contains(areas, area) {
-		return home
-	}
-	return u.RequestURI()
+	return signin.OwnPath(address, home, func(path string) bool {
+		area, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		return slices.Contains(areas, area)
+	})
 }

@@ -2,8 +2,6 @@ package quotes
 
 import (
 	"net/http"
-	"slices"
-	"strings"
 
 	"quittance.internal/libs/platform/httpserve"
 )
@@ -90,22 +88,15 @@ func (s *Service) sellerTable() []route {
 func (s *Service) routes() http.Handler {
 	mux := http.NewServeMux()
 	httpserve.Probes(mux, s.Ready)
-	allowed := map[string][]string{}
+	var routes []httpserve.Route
 	for _, r := range s.table() {
-		mux.Handle(r.method+" "+r.path, s.serve(r.path, r.access, r.handle))
-		allowed[r.path] = append(allowed[r.path], r.method)
+		routes = append(routes, httpserve.Route{Method: r.method, Path: r.path, Handler: s.serve(r.path, r.access, r.handle)})
 	}
-	for path, methods := range allowed {
-		if slices.Contains(methods, http.MethodGet) {
-			methods = append(methods, http.MethodHead)
-		}
-		slices.Sort(methods)
-		allow := strings.Join(methods, ", ")
-		mux.Handle(path, s.serve(path, public, func(w http.ResponseWriter, c *call) error {
-			w.Header().Set("Allow", allow)
+	httpserve.Handle(mux, routes, func(path, allow string) http.Handler {
+		return s.serve(path, public, func(_ http.ResponseWriter, c *call) error {
 			return refuse(http.StatusMethodNotAllowed, "method-not-allowed", c.Method+" is not possible here; use "+allow+".")
-		}))
-	}
+		})
+	})
 	mux.Handle("/", s.serve("other", public, func(http.ResponseWriter, *call) error {
 		return refuse(http.StatusNotFound, "not-found", "There is nothing at this address.")
 	}))

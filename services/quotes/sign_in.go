@@ -3,8 +3,9 @@ package quotes
 import (
 	"net/http"
 	"net/url"
-	"path"
 	"strings"
+
+	"quittance.internal/libs/platform/signin"
 )
 
 // sellerHome is where a seller's pages begin.
@@ -87,12 +88,7 @@ func (s *Service) toSignIn(w http.ResponseWriter, c *call) {
 }
 
 // sellerPath is the address itself if it is one of the seller's pages here, else
-// where they begin: a link must not lead to another site by way of the sign-in.
+// where they begin.
 func sellerPath(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || strings.ContainsAny(address, "\\\t\r\n") ||
-		path.Clean(u.Path) != u.Path || !strings.HasPrefix(u.Path, "/seller/") {
-		return sellerHome
-	}
-	return u.RequestURI()
+	return signin.OwnPath(address, sellerHome, func(path string) bool { return strings.HasPrefix(path, "/seller/") })
 }
