@@ -27,6 +27,9 @@ type Config struct {
 	// RebuildGrace is how long the keys of a generation stay after a rebuild went over to
 	// another. Default 30 s.
 	RebuildGrace time.Duration
+	// GenerationEvery is how often it is looked which generation of Redis keys is
+	// written. Default 500 ms.
+	GenerationEvery time.Duration
 	// Policy says in which currencies nothing is paid: events in one are set
 	// aside. Nil means quote.DefaultPolicy.
 	Policy   *quote.Policy
@@ -55,4 +58,11 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 		Now:          time.Now, //nolint:forbidigo // the one place where the clock is given
 	}
 	return c, r.Err()
+}
+
+func (c Config) generationEvery() time.Duration {
+	if c.GenerationEvery <= 0 {
+		return defaultGenerationEvery
+	}
+	return c.GenerationEvery
 }

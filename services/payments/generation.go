@@ -13,9 +13,8 @@ import (
 	"quittance.internal/libs/platform/natsstream"
 )
 
-// followEvery is how often the worker looks which generation is written. It is for markers and idle workers: every batch
-// asks by itself before it is acknowledged.
-const followEvery = 500 * time.Millisecond
+// defaultGenerationEvery is for markers and idle workers: every batch asks by itself before it is acknowledged.
+const defaultGenerationEvery = 500 * time.Millisecond
 
 // errSwitched means that a rebuild has gone over to another generation while the batch was in hand: it has to be written
 // there too before its messages may be acknowledged.

@@ -36,7 +36,9 @@ type rig struct {
 	now   func() time.Time
 	// policy is nil for the built-in one.
 	policy *quote.Policy
-	addr   string // of the worker's metrics
+	// generationEvery is payments' default where it is 0.
+	generationEvery time.Duration
+	addr            string // of the worker's metrics
 }
 
 // newRig starts the servers; run starts a worker.
@@ -51,7 +53,7 @@ func newRig(t *testing.T) *rig {
 func (r *rig) config() payments.Config {
 	return payments.Config{
 		NATS: r.nats.Config("payments"), Redis: r.redis.Config(), Addr: "127.0.0.1:0", Mode: event.ModeTest, Batch: 64,
-		ParkedFor: 72 * time.Hour, LogLevel: "info", Version: "test", Now: r.now, Policy: r.policy,
+		ParkedFor: 72 * time.Hour, LogLevel: "info", Version: "test", Now: r.now, Policy: r.policy, GenerationEvery: r.generationEvery,
 	}
 }
 

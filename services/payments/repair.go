@@ -84,6 +84,9 @@ func (w *worker) guard(ctx context.Context) error {
 // inspect compares Redis with what was last known of it and repairs if need be. It takes the gate before it repairs.
 func (w *worker) inspect(ctx context.Context, locked *bool) (bool, error) {
 	now, whole, err := w.survey(ctx)
+	if err == nil && !whole {
+		now, whole, err = w.surveyWritten(ctx)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -165,6 +168,18 @@ func (w *worker) survey(ctx context.Context) (identity map[string]string, whole 
 		}
 	}
 	return identity, true, nil
+}
+
+// surveyWritten is survey of the generation that the bucket's leader says is written: a rebuild may have gone over to another
+// one and removed the markers that were looked for. To fold the log into a generation that is gone would leave keys that
+// nobody removes.
+func (w *worker) surveyWritten(ctx context.Context) (identity map[string]string, whole bool, err error) {
+	g, err := w.logs.LatestGeneration(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	w.adopt(g)
+	return w.survey(ctx)
 }
 
 // field reads one line of INFO; servers that do not tell (miniredis) yield an empty value.

@@ -102,7 +102,10 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { return s.worker.serveRebuild(ctx, s.nc) })
 	group.Go(func() error { return s.worker.rebuildForever(ctx) })
 	group.Go(func() error { return s.worker.accountForever(ctx) })
-	group.Go(func() error { s.worker.logs.FollowGeneration(ctx, followEvery, s.worker.adopt); return nil })
+	group.Go(func() error {
+		s.worker.logs.FollowGeneration(ctx, s.worker.cfg.generationEvery(), s.worker.adopt)
+		return nil
+	})
 	err := group.Wait()
 	return errors.Join(err, s.close())
 }
