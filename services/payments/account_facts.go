@@ -54,7 +54,7 @@ func (b *batch) publishAccounts(ctx context.Context) {
 	if len(messages) == 0 {
 		return
 	}
-	for i, r := range b.w.logs.Facts(ctx, messages) {
+	for i, r := range b.w.events.Facts(ctx, messages) {
 		switch it := items[i]; {
 		case r.Err != nil:
 			it.err = r.Err

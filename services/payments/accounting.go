@@ -68,11 +68,10 @@ func (w *worker) account(ctx context.Context, a *accounting) error {
 // block below the ack floor holds as many as there are messages. What was deleted from the stream cannot be told from what
 // is missing here, so such a stream is left to the exact check.
 func (w *worker) accountStream(ctx context.Context, a *accounting, keys redisquote.Keys, stream string) (missing uint64, err error) {
-	consumer, err := w.logs.JetStream().Consumer(ctx, stream, natsstream.DurablePayments)
+	floor, err := w.logs.AckFloor(ctx, stream, natsstream.DurablePayments)
 	if err != nil {
-		return 0, fmt.Errorf("read ack floor of %s: %w", stream, err)
+		return 0, err
 	}
-	floor := consumer.CachedInfo().AckFloor.Stream
 	s, err := w.logs.JetStream().Stream(ctx, stream)
 	if err != nil {
 		return 0, fmt.Errorf("look up %s: %w", stream, err)

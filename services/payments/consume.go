@@ -150,18 +150,23 @@ func (w *worker) newAssembly(ctx context.Context) *assembly {
 
 // take decodes a batch and hands it on.
 func (a *assembly) take(messages []jetstream.Msg) {
+	a.decoded <- &attempt{batch: a.w.decoded(messages)}
+}
+
+// decoded makes a batch of messages and decodes it.
+func (w *worker) decoded(messages []jetstream.Msg) *batch {
 	items := make([]*item, 0, len(messages))
 	for _, m := range messages {
 		it, err := newItem(m)
 		if err != nil {
-			a.w.log.Error("message without metadata", zap.String("subject", m.Subject()), zap.Error(err))
+			w.log.Error("message without metadata", zap.String("subject", m.Subject()), zap.Error(err))
 			continue
 		}
 		items = append(items, it)
 	}
-	b := a.w.newBatch(items)
+	b := w.newBatch(items)
 	b.decode()
-	a.decoded <- &attempt{batch: b}
+	return b
 }
 
 // finish waits until every batch in hand is answered.
@@ -176,13 +181,13 @@ func (w *worker) conclude(ctx context.Context, at *attempt) {
 	items := at.batch.items
 	err := at.err
 	if err == nil {
-		err = w.within(ctx, at.batch.conclude)
+		err = w.finish(ctx, at)
 	}
 	told := w.cfg.Now()
 	for n := uint64(1); err != nil; n++ {
 		if errors.Is(err, errSwitched) {
 			w.log.Info("batch goes over to another generation", zap.Int("messages", len(items)))
-			err = w.within(ctx, func(ctx context.Context) error { return w.settleAgain(ctx, items) })
+			err = w.finish(ctx, at)
 			continue
 		}
 		w.metrics.stalls.Inc()
@@ -198,12 +203,25 @@ func (w *worker) conclude(ctx context.Context, at *attempt) {
 			return // unanswered messages are delivered again
 		case <-time.After(min(delivery.Backoff(n), retryCap)):
 		}
-		err = w.within(ctx, func(ctx context.Context) error { return w.settleAgain(ctx, items) })
+		err = w.finish(ctx, at)
+	}
+}
+
+// finish tries once to bring a batch to its end: to conclude it, or to do all of it again after an earlier try has failed.
+// Then, and only then, it answers JetStream for each message.
+func (w *worker) finish(ctx context.Context, at *attempt) error {
+	items, step := at.batch.items, at.batch.conclude
+	if at.err != nil {
+		step = func(ctx context.Context) error { return w.settleAgain(ctx, items) }
+	}
+	if at.err = w.within(ctx, step); at.err != nil {
+		return at.err
 	}
 	for _, it := range items {
 		w.answer(it)
 	}
 	fault.Hit("payments.after-ack")
+	return nil
 }
 
 // settleAgain is settle for messages that an earlier try has worked on.

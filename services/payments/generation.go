@@ -28,7 +28,7 @@ func (b *batch) confirm(ctx context.Context) error {
 	if b.build != nil {
 		return nil
 	}
-	g, err := b.w.logs.LatestGeneration(ctx)
+	g, err := b.w.events.LatestGeneration(ctx)
 	if err != nil {
 		return err
 	}

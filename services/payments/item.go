@@ -85,6 +85,17 @@ func (it *item) fields() []zap.Field {
 
 // logged writes the one wide line of a message.
 func (w *worker) logged(it *item, took time.Duration) {
+	level, text := zap.InfoLevel, "message settled"
+	switch it.out.Outcome {
+	case projection.Dead:
+		level, text = zap.ErrorLevel, "message set aside"
+	case projection.Refused:
+		level, text = zap.WarnLevel, "message refused"
+	}
+	entry := w.log.Check(level, text)
+	if entry == nil {
+		return
+	}
 	f := append(it.fields(), zap.String("outcome", it.out.Outcome), zap.Duration("took", took))
 	if it.out.Reason != "" {
 		f = append(f, zap.String("reason", it.out.Reason))
@@ -92,12 +103,5 @@ func (w *worker) logged(it *item, took time.Duration) {
 	if it.out.After != "" {
 		f = append(f, zap.String("before", it.out.Before), zap.String("after", it.out.After))
 	}
-	switch it.out.Outcome {
-	case projection.Dead:
-		w.log.Error("message set aside", f...)
-	case projection.Refused:
-		w.log.Warn("message refused", f...)
-	default:
-		w.log.Info("message settled", f...)
-	}
+	entry.Write(f...)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -26,7 +27,7 @@ func (b *batch) setAside(ctx context.Context) error {
 		if it.err != nil || it.out.Outcome != projection.Dead {
 			continue
 		}
-		if err := b.w.logs.SetAside(ctx, natsstream.DeadLetter{
+		if err := b.w.events.SetAside(ctx, natsstream.DeadLetter{
 			Consumer: natsstream.DurablePayments, Record: it.record, Reason: it.out.Reason, Attempts: it.attempt, Round: it.round,
 			Handler: b.w.cfg.Version,
 		}); err != nil {
@@ -311,26 +312,28 @@ func (b *batch) index(ctx context.Context) error {
 		return nil
 	}
 	pipe := b.w.redis.Pipeline()
-	records := map[string]*redis.MapStringStringCmd{}
-	for id := range b.touched {
-		records[id] = pipe.HGetAll(ctx, b.keys.Quote(id))
+	touched := slices.Sorted(maps.Keys(b.touched)) // so that runs are reproducible
+	records := make([]*redis.MapStringStringCmd, len(touched))
+	for i, id := range touched {
+		records[i] = pipe.HGetAll(ctx, b.keys.Quote(id))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("read quotes: %w", err)
 	}
-	moves := map[string]*move{}
+	var moves []*move
 	pipe = b.w.redis.Pipeline()
-	for id, record := range records {
+	for i, id := range touched {
+		record := records[i]
 		q, err := redisquote.DecodeQuote(record.Val())
 		if err != nil || q.Drafted.QuoteID == "" {
 			continue // not drafted here, or not yet: its own event will index it
 		}
-		m := &move{quote: q, seller: q.Drafted.Seller, status: record.Val()[redisquote.FieldIndexed], deal: record.Val()[redisquote.FieldDeal]}
+		m := &move{id: id, quote: q, seller: q.Drafted.Seller, status: record.Val()[redisquote.FieldIndexed], deal: record.Val()[redisquote.FieldDeal]}
 		m.created, _ = strconv.ParseFloat(record.Val()[redisquote.FieldCreated], 64)
 		for _, account := range q.Accounts() {
 			m.payments = append(m.payments, pipe.HGet(ctx, b.keys.Pay(account, id), redisquote.FieldStatus))
 		}
-		moves[id] = m
+		moves = append(moves, m)
 	}
 	if pipe.Len() > 0 {
 		if _, err := pipe.Exec(ctx); err != nil && !isNil(err) {
@@ -342,6 +345,7 @@ func (b *batch) index(ctx context.Context) error {
 
 // move is one quote's way between indexes.
 type move struct {
+	id           string
 	quote        redisquote.Quote
 	seller       string
 	created      float64
@@ -349,10 +353,10 @@ type move struct {
 	payments     []*redis.StringCmd
 }
 
-func (b *batch) carryOut(ctx context.Context, moves map[string]*move) error {
+func (b *batch) carryOut(ctx context.Context, moves []*move) error {
 	pipe := b.w.redis.Pipeline()
-	for id, m := range moves {
-		aggregate := m.quote.Aggregate()
+	for _, m := range moves {
+		id, aggregate := m.id, m.quote.Aggregate()
 		statuses := make([]quote.Status, 0, len(m.payments))
 		for _, p := range m.payments {
 			statuses = append(statuses, quote.Status(p.Val()))

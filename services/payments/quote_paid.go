@@ -43,7 +43,7 @@ func (b *batch) publish(ctx context.Context) {
 	for i, d := range all {
 		messages[i] = d.message
 	}
-	for i, result := range b.w.logs.Facts(ctx, messages) {
+	for i, result := range b.w.events.Facts(ctx, messages) {
 		b.published(all[i], result)
 	}
 }
@@ -125,15 +125,14 @@ const recentEmissions = 1 << 16
 // it every later message of a freshly paid quote would ask the log again, and half of all publications would be refused.
 // It forgets the oldest first; forgetting costs a refused publication, nothing else.
 type recent struct {
+	size int
 	set  map[string]struct{}
-	ring []string
+	ring []string // grows up to size
 	next int
 	mu   sync.Mutex
 }
 
-func newRecent(size int) *recent {
-	return &recent{set: make(map[string]struct{}, size), ring: make([]string, size)}
-}
+func newRecent(size int) *recent { return &recent{size: size, set: map[string]struct{}{}} }
 
 func (r *recent) add(subject string) {
 	r.mu.Lock()
@@ -141,9 +140,14 @@ func (r *recent) add(subject string) {
 	if _, have := r.set[subject]; have {
 		return
 	}
+	r.set[subject] = struct{}{}
+	if len(r.ring) < r.size {
+		r.ring = append(r.ring, subject)
+		return
+	}
 	delete(r.set, r.ring[r.next])
-	r.ring[r.next], r.set[subject] = subject, struct{}{}
-	r.next = (r.next + 1) % len(r.ring)
+	r.ring[r.next] = subject
+	r.next = (r.next + 1) % r.size
 }
 
 func (r *recent) has(subject string) bool {

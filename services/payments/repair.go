@@ -174,7 +174,7 @@ func (w *worker) survey(ctx context.Context) (identity map[string]string, whole 
 // one and removed the markers that were looked for. To fold the log into a generation that is gone would leave keys that
 // nobody removes.
 func (w *worker) surveyWritten(ctx context.Context) (identity map[string]string, whole bool, err error) {
-	g, err := w.logs.LatestGeneration(ctx)
+	g, err := w.events.LatestGeneration(ctx)
 	if err != nil {
 		return nil, false, err
 	}
@@ -249,22 +249,21 @@ func (w *worker) endRepair(ctx context.Context, keys redisquote.Keys, nonce stri
 
 // beforeAckFloor returns the sequence at which a repair of the last writes begins.
 func (w *worker) beforeAckFloor(ctx context.Context, stream string) (uint64, error) {
-	consumer, err := w.logs.JetStream().Consumer(ctx, stream, natsstream.DurablePayments)
+	floor, err := w.events.AckFloor(ctx, stream, natsstream.DurablePayments)
 	if err != nil {
-		return 0, fmt.Errorf("read ack floor of %s: %w", stream, err)
+		return 0, err
 	}
-	floor := consumer.CachedInfo().AckFloor.Stream
 	if floor == 0 {
 		return 1, nil
 	}
-	last, err := w.logs.ReadSequence(ctx, stream, floor)
+	last, err := w.events.ReadSequence(ctx, stream, floor)
 	if errors.Is(err, natsstream.ErrNotFound) {
 		return 1, nil
 	}
 	if err != nil {
 		return 0, err
 	}
-	from, err := w.logs.SequenceAt(ctx, stream, last.Time.Add(-overlap))
+	from, err := w.events.SequenceAt(ctx, stream, last.Time.Add(-overlap))
 	if errors.Is(err, natsstream.ErrNotFound) {
 		return floor, nil
 	}
@@ -275,7 +274,7 @@ func (w *worker) beforeAckFloor(ctx context.Context, stream string) (uint64, err
 func (w *worker) foldAgain(ctx context.Context, stream string, from uint64) error {
 	began, count, told := w.cfg.Now(), 0, w.cfg.Now()
 	for {
-		records, err := w.logs.Scan(ctx, stream, from, repairBatch)
+		records, err := w.events.Scan(ctx, stream, from, repairBatch)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -76,7 +78,7 @@ func (b *batch) route(ctx context.Context) error {
 	}
 	renewals := map[*item]bool{}
 	for _, a := range asks {
-		for field := range a.cmd.Val() {
+		for _, field := range slices.Sorted(maps.Keys(a.cmd.Val())) { // so that runs are reproducible
 			if q, ok := strings.CutPrefix(field, redisquote.LinkQuote); ok && q != "" {
 				a.it.addTarget(target{a.it.owner, q})
 			}

@@ -2,7 +2,6 @@ package payments
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -60,12 +59,8 @@ func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err er
 		return err
 	}
 	reg := httpserve.NewRegistry()
-	s.worker = &worker{
-		id: rand.Text(), cfg: cfg, log: log, logs: logs, redis: s.redis, system: system,
-		metrics: newMetrics(reg), published: newRecent(recentEmissions),
-	}
-	s.worker.commitScript = newScript(commitSource)
-	s.worker.draftScript = newScript(draftSource)
+	s.worker = newWorker(cfg, Stores{Log: logs, Redis: s.redis, System: system}, newMetrics(reg), log)
+	s.worker.logs = logs
 	generation, err := logs.LatestGeneration(ctx)
 	if err != nil {
 		return fmt.Errorf("which generation of Redis is in use (bucket %s; may this NATS user read it?): %w", event.BucketSystem, err)
@@ -129,7 +124,8 @@ type worker struct {
 	id                        string // tells this instance from others
 	cfg                       Config
 	log                       *zap.Logger
-	logs                      *natsstream.Log
+	events                    eventLog        // what a batch and a repair need of the log
+	logs                      *natsstream.Log // the same log, for everything else
 	redis                     redis.UniversalClient
 	active                    redisquote.Active // the generation that is written
 	adopting                  sync.Mutex        // guards adopted

@@ -242,6 +242,15 @@ func (l *Log) direct(ctx context.Context, stream, what, subject string, request 
 	}, nil
 }
 
+// AckFloor returns the sequence up to which a durable has been answered for everything; 0 for nothing.
+func (l *Log) AckFloor(ctx context.Context, stream, durable string) (uint64, error) {
+	consumer, err := l.js.Consumer(ctx, stream, durable)
+	if err != nil {
+		return 0, fmt.Errorf("read ack floor of %s: %w", stream, err)
+	}
+	return consumer.CachedInfo().AckFloor.Stream, nil
+}
+
 // readTimeout bounds one answer of several messages where the caller's context has no earlier end.
 const readTimeout = 10 * time.Second
 
