@@ -123,13 +123,7 @@ func (c *consumer) handle(ctx context.Context, msg jetstream.Msg) {
 		return
 	}
 	stop := c.keepAlive(ctx, msg)
-	told, entry, err := c.bring(ctx, msg.Subject(), msg.Data(), meta.Sequence.Stream)
-	answer := c.dispose(err, meta.NumDelivered)
-	if d, ok := answer.(delivery.Dead); ok {
-		if deadErr := c.setAside(ctx, msg, meta, d); deadErr != nil {
-			answer, err = delivery.Retry{After: trouble.After(meta.NumDelivered)}, errors.Join(err, deadErr)
-		}
-	}
+	told, entry, answer, err := c.settle(ctx, msg, meta)
 	stop()
 	fault.Hit("notifier.before-ack")
 	answerErr := tell(msg, answer)
@@ -137,6 +131,18 @@ func (c *consumer) handle(ctx context.Context, msg jetstream.Msg) {
 	c.logMail(told, entry, answer, err, answerErr,
 		zap.Uint64("seq", meta.Sequence.Stream), zap.Uint64("attempt", meta.NumDelivered),
 		zap.String("traceparent", msg.Headers().Get(event.HeaderTraceParent)), zap.Duration("took", c.now().Sub(started)))
+}
+
+// settle brings the message's mail as far as it gets, and decides the answer.
+func (c *consumer) settle(ctx context.Context, msg jetstream.Msg, meta *jetstream.MsgMetadata) (told news, e Entry, answer delivery.Disposition, err error) {
+	told, e, err = c.bring(ctx, msg.Subject(), msg.Data(), meta.Sequence.Stream)
+	answer = c.dispose(err, meta.NumDelivered)
+	if d, ok := answer.(delivery.Dead); ok {
+		if deadErr := c.setAside(ctx, msg, meta, d); deadErr != nil {
+			answer, err = delivery.Retry{After: trouble.After(meta.NumDelivered)}, errors.Join(err, deadErr)
+		}
+	}
+	return told, e, answer, err
 }
 
 // bring decodes the message and brings its mail out.

@@ -104,8 +104,8 @@ func Talk(ctx context.Context, r Relay, msg *mail.Msg) Verdict {
 	if err != nil {
 		return verdictOf(classify(err, ""), err)
 	}
-	defer c.drop()
-	reply, err := c.send(ctx, msg)
+	defer c.Drop()
+	reply, err := c.Send(ctx, msg)
 	return verdictOf(classify(err, reply), err)
 }
 
@@ -117,34 +117,31 @@ func verdictOf(v verdict, err error) Verdict {
 // Classify is classify.
 func Classify(err error, reply string) Verdict { return verdictOf(classify(err, reply), err) }
 
-// Courier is a connection to a relay.
-type Courier = courier
-
 // CourierFuncs is a courier made of functions; nil ones do nothing and succeed.
 type CourierFuncs struct {
-	Send  func(ctx context.Context, msg *mail.Msg) (string, error)
-	Alive func() bool
-	Quit  func()
-	Drop  func()
+	OnSend  func(ctx context.Context, msg *mail.Msg) (string, error)
+	OnAlive func() bool
+	OnQuit  func()
+	OnDrop  func()
 }
 
-func (c CourierFuncs) send(ctx context.Context, msg *mail.Msg) (string, error) {
-	if c.Send == nil {
+func (c CourierFuncs) Send(ctx context.Context, msg *mail.Msg) (string, error) {
+	if c.OnSend == nil {
 		return "ok", nil
 	}
-	return c.Send(ctx, msg)
+	return c.OnSend(ctx, msg)
 }
-func (c CourierFuncs) alive() bool { return c.Alive == nil || c.Alive() }
+func (c CourierFuncs) Alive() bool { return c.OnAlive == nil || c.OnAlive() }
 
-func (c CourierFuncs) quit() {
-	if c.Quit != nil {
-		c.Quit()
+func (c CourierFuncs) Quit() {
+	if c.OnQuit != nil {
+		c.OnQuit()
 	}
 }
 
-func (c CourierFuncs) drop() {
-	if c.Drop != nil {
-		c.Drop()
+func (c CourierFuncs) Drop() {
+	if c.OnDrop != nil {
+		c.OnDrop()
 	}
 }
 
@@ -156,10 +153,10 @@ func Wrap(r Relay, around func(send func() (string, error)) (string, error)) fun
 			return nil, err
 		}
 		return CourierFuncs{
-			Send: func(ctx context.Context, msg *mail.Msg) (string, error) {
-				return around(func() (string, error) { return c.send(ctx, msg) })
+			OnSend: func(ctx context.Context, msg *mail.Msg) (string, error) {
+				return around(func() (string, error) { return c.Send(ctx, msg) })
 			},
-			Alive: c.alive, Quit: c.quit, Drop: c.drop,
+			OnAlive: c.Alive, OnQuit: c.Quit, OnDrop: c.Drop,
 		}, nil
 	}
 }
@@ -189,43 +186,9 @@ func Decide(c Config, e Entry, now time.Time) (string, time.Duration) {
 	}[m], wait
 }
 
-// Shelf is the ledger's store.
-type Shelf interface {
-	Read(ctx context.Context, key string) ([]byte, uint64, error)
-	Write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
-}
-
-type outerShelf struct{ s Shelf }
-
-func (o outerShelf) read(ctx context.Context, key string) ([]byte, uint64, error) {
-	return o.s.Read(ctx, key)
-}
-
-func (o outerShelf) write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	return o.s.Write(ctx, key, value, revision)
-}
-
-// ErrNoEntry and ErrTaken are what a Shelf answers.
-var (
-	ErrNoEntry = errNoEntry
-	ErrTaken   = errTaken
-)
-
-// bucket is the real shelf.
-type bucket struct{ s shelf }
-
-func (b bucket) Read(ctx context.Context, key string) ([]byte, uint64, error) {
-	return b.s.read(ctx, key)
-}
-
-func (b bucket) Write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	return b.s.write(ctx, key, value, revision)
-}
-
 // OpenShelf opens the real one.
 func OpenShelf(ctx context.Context, logs *natsstream.Log) (Shelf, error) {
-	s, err := openShelf(ctx, logs.JetStream(), shelfConfig{})
-	return bucket{s}, err
+	return openShelf(ctx, logs.JetStream(), shelfConfig{})
 }
 
 // DecodeEntry is decodeEntry.
@@ -247,11 +210,9 @@ func NewSender(c Config, log LogReader, s Shelf, dial func(context.Context) (Cou
 	if err != nil {
 		panic(err)
 	}
-	return Sender{&sender{
-		log: log, ledger: &ledger{shelf: outerShelf{s}, now: c.Now}, rules: c.rules(), metrics: newMetrics(prometheus.NewRegistry()),
-		composer: &composer{renderer: templates, from: c.From}, pool: newPool(c.Connections, dial, c.Now), now: c.Now,
-		newOwner: c.NewOwner, publicURL: c.PublicURL, sendTimeout: c.Relay.SendTimeout,
-	}}
+	sender := newSender(c, log, s, newPool(c.Connections, dial, c.Now), newMetrics(prometheus.NewRegistry()))
+	sender.compose = (&composer{renderer: templates, from: c.From}).compose
+	return Sender{sender}
 }
 
 // Dial is the relay's own way to connect.

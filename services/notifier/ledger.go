@@ -11,25 +11,25 @@ import (
 const ledgerTimeout = 5 * time.Second
 
 var (
-	// errTaken means that somebody else wrote the entry first: whoever holds the old revision must stop.
-	errTaken = errors.New("ledger entry was taken by somebody else")
-	// errNoEntry means that the ledger has no such key.
-	errNoEntry = errors.New("no such ledger entry")
+	// ErrTaken is a Shelf's answer where somebody else wrote the entry first: whoever holds the old revision must stop.
+	ErrTaken = errors.New("ledger entry was taken by somebody else")
+	// ErrNoEntry is a Shelf's answer where there is no such key.
+	ErrNoEntry = errors.New("no such ledger entry")
 )
 
-// shelf is where the ledger's entries lie: bytes with a revision that every write changes.
-type shelf interface {
-	// read returns the entry's bytes and revision, or errNoEntry.
-	read(ctx context.Context, key string) ([]byte, uint64, error)
-	// write stores the bytes if the entry's revision is still that one; 0 means that there must be no entry. It returns
-	// the new revision; errTaken when the revision is another. Any other error leaves open whether it was stored.
-	write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
+// Shelf is where the ledger's entries lie: bytes with a revision that every write changes.
+type Shelf interface {
+	// Read returns the entry's bytes and revision, or ErrNoEntry.
+	Read(ctx context.Context, key string) ([]byte, uint64, error)
+	// Write stores the bytes if the entry's revision is still that one; 0 means that there must be no entry. It returns
+	// the new revision; ErrTaken when the revision is another. Any other error leaves open whether it was stored.
+	Write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
 }
 
 // ledger is the once-only memory of mails: for each key who may send, who did, and what came of it. Every change is a
 // compare-and-set on the entry's revision. It is safe for concurrent use, by several processes too.
 type ledger struct {
-	shelf shelf
+	shelf Shelf
 	now   func() time.Time
 }
 
@@ -49,11 +49,11 @@ func mailKey(seller, quote string, revision int, kind string, resend int) string
 	return key
 }
 
-// read returns the entry, or errNoEntry.
+// read returns the entry, or ErrNoEntry.
 func (l *ledger) read(ctx context.Context, key string) (line, error) {
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
-	b, revision, err := l.shelf.read(ctx, key)
+	b, revision, err := l.shelf.Read(ctx, key)
 	if err != nil {
 		return line{}, fmt.Errorf("read ledger entry %s: %w", key, err)
 	}
@@ -64,7 +64,7 @@ func (l *ledger) read(ctx context.Context, key string) (line, error) {
 	return line{key: key, entry: e, revision: revision}, nil
 }
 
-// write replaces the line's entry and returns the new line. errTaken means that somebody else has changed it.
+// write replaces the line's entry and returns the new line. ErrTaken means that somebody else has changed it.
 //
 // An answer that was lost is no answer: whether the entry was stored is then read back. So is a conflict, since it may
 // be with our own earlier write (a replicated stream says "conflict" while a write is in flight).
@@ -74,18 +74,18 @@ func (l *ledger) write(ctx context.Context, old line, e Entry) (line, error) {
 	defer cancel()
 	short, stop := context.WithTimeout(ctx, ledgerTimeout/2)
 	defer stop()
-	revision, err := l.shelf.write(short, old.key, e.encode(), old.revision)
+	revision, err := l.shelf.Write(short, old.key, e.encode(), old.revision)
 	if err == nil {
 		return line{key: old.key, entry: e, revision: revision}, nil
 	}
 	found, readErr := l.read(ctx, old.key)
 	switch {
-	case readErr != nil && !errors.Is(readErr, errNoEntry):
+	case readErr != nil && !errors.Is(readErr, ErrNoEntry):
 		return line{}, fmt.Errorf("write ledger entry %s: %w (reading it back: %w)", old.key, err, readErr)
 	case readErr == nil && found.revision > old.revision && string(found.entry.encode()) == string(e.encode()):
 		return found, nil
 	case readErr == nil && found.revision > old.revision:
-		return line{}, fmt.Errorf("write ledger entry %s: %w", old.key, errTaken)
+		return line{}, fmt.Errorf("write ledger entry %s: %w", old.key, ErrTaken)
 	default:
 		return line{}, fmt.Errorf("write ledger entry %s: %w", old.key, err)
 	}

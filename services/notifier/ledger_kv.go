@@ -22,7 +22,7 @@ func shelfConfigFromEnv(*env.Reader) shelfConfig { return shelfConfig{} }
 // events that the mails are about.
 type bucketShelf struct{ bucket jetstream.KeyValue }
 
-func openShelf(ctx context.Context, js jetstream.JetStream, _ shelfConfig) (shelf, error) {
+func openShelf(ctx context.Context, js jetstream.JetStream, _ shelfConfig) (Shelf, error) {
 	bucket, err := js.KeyValue(ctx, event.BucketMail)
 	if err != nil {
 		return nil, fmt.Errorf("look up bucket %s (declare it with: quotectl declare): %w", event.BucketMail, err)
@@ -37,10 +37,10 @@ func openShelf(ctx context.Context, js jetstream.JetStream, _ shelfConfig) (shel
 	return &bucketShelf{bucket: bucket}, nil
 }
 
-func (s *bucketShelf) read(ctx context.Context, key string) ([]byte, uint64, error) {
+func (s *bucketShelf) Read(ctx context.Context, key string) ([]byte, uint64, error) {
 	e, err := s.bucket.Get(ctx, key)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil, 0, errNoEntry
+		return nil, 0, ErrNoEntry
 	}
 	if err != nil {
 		return nil, 0, err
@@ -48,17 +48,17 @@ func (s *bucketShelf) read(ctx context.Context, key string) ([]byte, uint64, err
 	return e.Value(), e.Revision(), nil
 }
 
-func (s *bucketShelf) write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+func (s *bucketShelf) Write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
 	if revision == 0 {
 		next, err := s.bucket.Create(ctx, key, value)
 		if errors.Is(err, jetstream.ErrKeyExists) {
-			return 0, fmt.Errorf("%w: %w", errTaken, err)
+			return 0, fmt.Errorf("%w: %w", ErrTaken, err)
 		}
 		return next, err
 	}
 	next, err := s.bucket.Update(ctx, key, value, revision)
 	if errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
-		return 0, fmt.Errorf("%w: %w", errTaken, err)
+		return 0, fmt.Errorf("%w: %w", ErrTaken, err)
 	}
 	return next, err
 }

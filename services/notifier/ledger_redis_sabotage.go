@@ -32,28 +32,28 @@ func shelfConfigFromEnv(r *env.Reader) shelfConfig {
 
 type redisShelf struct{ address string }
 
-func openShelf(_ context.Context, _ jetstream.JetStream, cfg shelfConfig) (shelf, error) {
+func openShelf(_ context.Context, _ jetstream.JetStream, cfg shelfConfig) (Shelf, error) {
 	return &redisShelf{address: cfg.address}, nil
 }
 
-func (s *redisShelf) read(ctx context.Context, key string) ([]byte, uint64, error) {
+func (s *redisShelf) Read(ctx context.Context, key string) ([]byte, uint64, error) {
 	reply, err := s.eval(ctx, `local v = redis.call('HMGET', KEYS[1], 'rev', 'entry') return (v[1] or '0') .. ' ' .. (v[2] or '')`, key)
 	if err != nil {
 		return nil, 0, err
 	}
 	var revision uint64
 	if _, err := fmt.Sscanf(reply, "%d ", &revision); err != nil || revision == 0 {
-		return nil, 0, errNoEntry
+		return nil, 0, ErrNoEntry
 	}
 	return []byte(reply[len(strconv.FormatUint(revision, 10))+1:]), revision, nil
 }
 
-func (s *redisShelf) write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+func (s *redisShelf) Write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
 	reply, err := s.eval(ctx, `if (redis.call('HGET', KEYS[1], 'rev') or '0') ~= ARGV[1] then return 'taken' end
 		redis.call('HSET', KEYS[1], 'rev', ARGV[2], 'entry', ARGV[3]) return 'ok'`,
 		key, strconv.FormatUint(revision, 10), strconv.FormatUint(revision+1, 10), string(value))
 	if err == nil && reply == "taken" {
-		return 0, errTaken
+		return 0, ErrTaken
 	}
 	return revision + 1, err
 }

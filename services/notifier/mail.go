@@ -120,7 +120,7 @@ type Relay struct {
 
 // dial connects, greets, encrypts and logs in. ctx and DialTimeout bound it; whatever fails, the socket is closed
 // (go-mail 0.8.1 by itself leaves it open).
-func (r *Relay) dial(ctx context.Context) (courier, error) {
+func (r *Relay) dial(ctx context.Context) (Courier, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.DialTimeout)
 	defer cancel()
 	var socket net.Conn
@@ -219,30 +219,30 @@ type connection struct {
 // probeTimeout bounds the NOOP on a kept connection and the farewell.
 const probeTimeout = 5 * time.Second
 
-// send delivers one mail and returns the server's text after the final dot. The error is what classify sorts. When ctx
+// Send delivers one mail and returns the server's text after the final dot. The error is what classify sorts. When ctx
 // ends the connection is cut: before the data that is harmless, after it the mail is ambiguous.
-func (c *connection) send(ctx context.Context, msg *mail.Msg) (string, error) {
+func (c *connection) Send(ctx context.Context, msg *mail.Msg) (string, error) {
 	disarm := context.AfterFunc(ctx, func() { _ = c.socket.Close() })
 	defer disarm()
 	err := c.client.SendWithSMTPClient(c.conn, msg)
 	return msg.ServerResponse(), err
 }
 
-// alive asks the server whether it still listens.
-func (c *connection) alive() bool {
+// Alive asks the server whether it still listens.
+func (c *connection) Alive() bool {
 	return c.conn.UpdateDeadline(probeTimeout) == nil && c.conn.Noop() == nil
 }
 
-// quit says goodbye and closes the socket, whatever the server answers.
-func (c *connection) quit() {
+// Quit says goodbye and closes the socket, whatever the server answers.
+func (c *connection) Quit() {
 	if c.conn.UpdateDeadline(probeTimeout) == nil && c.conn.Quit() == nil {
 		return
 	}
 	_ = c.socket.Close()
 }
 
-// drop closes the socket without a word.
-func (c *connection) drop() { _ = c.socket.Close() }
+// Drop closes the socket without a word.
+func (c *connection) Drop() { _ = c.socket.Close() }
 
 // String names the relay for the log, without user and password.
 func (r *Relay) String() string {

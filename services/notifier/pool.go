@@ -23,17 +23,20 @@ const (
 // errNoConnection means that all connections were busy for too long.
 var errNoConnection = errors.New("all SMTP connections are busy")
 
-// courier is one connection to the relay.
-type courier interface {
-	send(ctx context.Context, msg *mail.Msg) (reply string, err error)
-	alive() bool
-	quit()
-	drop()
+// Courier is one connection to the relay. One goroutine at a time may use it.
+type Courier interface {
+	// Send delivers one mail and returns the server's text after the final dot. The error is what classify sorts.
+	Send(ctx context.Context, msg *mail.Msg) (reply string, err error)
+	// Alive asks the server whether it still listens.
+	Alive() bool
+	// Quit says goodbye and closes the connection; Drop closes it without a word.
+	Quit()
+	Drop()
 }
 
 // kept is a connection and its history.
 type kept struct {
-	courier
+	Courier
 
 	mails int
 	since time.Time
@@ -45,7 +48,7 @@ func (k *kept) fresh() bool { return k.mails == 0 }
 // pool keeps a few connections: dialling for each mail costs a TLS handshake and a login each time. It is safe for
 // concurrent use.
 type pool struct {
-	dial func(context.Context) (courier, error)
+	dial func(context.Context) (Courier, error)
 	now  func() time.Time
 	// slots holds one token per connection in use.
 	slots chan struct{}
@@ -55,7 +58,7 @@ type pool struct {
 	idle []*kept
 }
 
-func newPool(size int, dial func(context.Context) (courier, error), now func() time.Time) *pool {
+func newPool(size int, dial func(context.Context) (Courier, error), now func() time.Time) *pool {
 	return &pool{dial: dial, now: now, slots: make(chan struct{}, size)}
 }
 
@@ -71,11 +74,11 @@ func (p *pool) take(ctx context.Context) (*kept, error) {
 		idle := p.now().Sub(k.since)
 		switch {
 		case idle > keepIdle:
-			k.quit()
-		case idle <= trustIdle || k.alive():
+			k.Quit()
+		case idle <= trustIdle || k.Alive():
 			return k, nil
 		default:
-			k.drop()
+			k.Drop()
 		}
 	}
 	c, err := p.dial(ctx)
@@ -83,7 +86,7 @@ func (p *pool) take(ctx context.Context) (*kept, error) {
 		<-p.slots
 		return nil, fmt.Errorf("take SMTP connection: %w", err)
 	}
-	return &kept{courier: c}, nil
+	return &kept{Courier: c}, nil
 }
 
 // put gives a connection back after a mail; a broken one is closed.
@@ -92,9 +95,9 @@ func (p *pool) put(k *kept, broken bool) {
 	k.mails++
 	switch {
 	case broken:
-		k.drop()
+		k.Drop()
 	case k.mails >= recycleAfter:
-		k.quit()
+		k.Quit()
 	default:
 		k.since = p.now()
 		p.mu.Lock()
@@ -145,13 +148,13 @@ func (p *pool) close(idle time.Duration) {
 	p.idle = stay
 	p.mu.Unlock()
 	for _, k := range old {
-		k.quit()
+		k.Quit()
 	}
 }
 
 // counted counts the dials of a relay.
-func counted(dial func(context.Context) (courier, error), dials *prometheus.CounterVec) func(context.Context) (courier, error) {
-	return func(ctx context.Context) (courier, error) {
+func counted(dial func(context.Context) (Courier, error), dials *prometheus.CounterVec) func(context.Context) (Courier, error) {
+	return func(ctx context.Context) (Courier, error) {
 		c, err := dial(ctx)
 		if err != nil {
 			dials.WithLabelValues("failed").Inc()

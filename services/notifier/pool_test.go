@@ -27,7 +27,7 @@ func (f *fleet) dial(context.Context) (notifier.Courier, error) {
 	}
 	f.dialled.Add(1)
 	return notifier.CourierFuncs{
-		Alive: func() bool { return !f.dead.Load() }, Quit: func() { f.quit.Add(1) }, Drop: func() { f.dropped.Add(1) },
+		OnAlive: func() bool { return !f.dead.Load() }, OnQuit: func() { f.quit.Add(1) }, OnDrop: func() { f.dropped.Add(1) },
 	}, nil
 }
 
@@ -128,9 +128,9 @@ func TestNeverMoreConnectionsThanThePoolHasPlaces(t *testing.T) {
 		most.Store(max(most.Load(), open.Add(1)))
 		c, err := f.dial(ctx)
 		funcs := c.(notifier.CourierFuncs)
-		funcs.Drop = func() { open.Add(-1) }
-		funcs.Quit = func() { open.Add(-1) }
-		funcs.Send = func(context.Context, *mail.Msg) (string, error) { return "", nil }
+		funcs.OnDrop = func() { open.Add(-1) }
+		funcs.OnQuit = func() { open.Add(-1) }
+		funcs.OnSend = func(context.Context, *mail.Msg) (string, error) { return "", nil }
 		return funcs, err
 	}
 	p := notifier.NewPool(3, dial, time.Now)
@@ -163,7 +163,7 @@ func TestSixHoursWithoutARelayCostNothingButTime(t *testing.T) {
 			if time.Now().Before(back) {
 				return nil, errors.New("connection refused")
 			}
-			return notifier.CourierFuncs{Send: func(context.Context, *mail.Msg) (string, error) { sent++; return "ok", nil }}, nil
+			return notifier.CourierFuncs{OnSend: func(context.Context, *mail.Msg) (string, error) { sent++; return "ok", nil }}, nil
 		}
 		r, shelf := sample(), newMemoryShelf()
 		s := notifier.NewSender(notifier.Config{From: testFrom, NewOwner: func() string { return "o" }}, newMemoryLog(t, r), shelf, dial)
@@ -194,7 +194,7 @@ func TestASentMailIsRecordedOnceTheLedgerIsBack(t *testing.T) {
 		shelf := &awayShelf{memoryShelf: newMemoryShelf()}
 		sent := 0
 		dial := func(context.Context) (notifier.Courier, error) {
-			return notifier.CourierFuncs{Send: func(context.Context, *mail.Msg) (string, error) {
+			return notifier.CourierFuncs{OnSend: func(context.Context, *mail.Msg) (string, error) {
 				sent++
 				shelf.backAt = time.Now().Add(10 * time.Minute)
 				return "ok", nil

@@ -33,7 +33,7 @@ func (p *prober) serve(ctx context.Context, nc *nats.Conn) error {
 		if c, err := p.relay.dial(ctx); err != nil {
 			answer.Error = maskAddresses(err.Error())
 		} else {
-			c.quit()
+			c.Quit()
 		}
 		body, err := json.Marshal(answer)
 		if err == nil {

@@ -144,7 +144,7 @@ func (r *resender) open(ctx context.Context, told news) (int, error) {
 	for n := range maxResends + 1 {
 		found, err := r.sender.ledger.read(ctx, told.key(n))
 		switch {
-		case errors.Is(err, errNoEntry), err == nil && !found.entry.Final():
+		case errors.Is(err, ErrNoEntry), err == nil && !found.entry.Final():
 			return n, nil
 		case err != nil:
 			return 0, err

@@ -30,14 +30,23 @@ type sender struct {
 	log       reader
 	ledger    *ledger
 	rules     rules
-	composer  *composer
+	compose   func(receipt) (letter, error)
 	pool      *pool
 	metrics   *metrics
 	now       func() time.Time
 	newOwner  func() string
+	pause     func(context.Context, time.Duration) error
 	publicURL string
 	// sendTimeout bounds one mail's conversation, also one that trickles byte by byte.
 	sendTimeout time.Duration
+}
+
+// newSender lacks compose.
+func newSender(c Config, log reader, s Shelf, p *pool, m *metrics) *sender {
+	return &sender{
+		log: log, ledger: &ledger{shelf: s, now: c.Now}, rules: c.rules(), pool: p, metrics: m, now: c.Now, newOwner: c.NewOwner, pause: pause,
+		publicURL: c.PublicURL, sendTimeout: c.Relay.SendTimeout,
+	}
 }
 
 // job is one mail to bring out.
@@ -65,7 +74,7 @@ func (s *sender) sendReceipt(ctx context.Context, j job) (Entry, error) {
 		return claimed.entry, err
 	}
 	fault.Hit("notifier.after-claim")
-	composed, err := s.composer.compose(mail)
+	composed, err := s.compose(mail)
 	if errors.Is(err, errAddress) {
 		return s.settle(ctx, claimed, rejected(claimed.entry, 0, "", "the owner's address is refused: "+err.Error()))
 	}
@@ -115,7 +124,7 @@ func (s *sender) claim(ctx context.Context, j job) (receipt, line, error) {
 			return receipt{}, old, fmt.Errorf("claim mail: %w", err)
 		}
 	}
-	if !errors.Is(err, errNoEntry) {
+	if !errors.Is(err, ErrNoEntry) {
 		return receipt{}, line{}, fmt.Errorf("claim mail: %w", err)
 	}
 	return s.take(ctx, j, line{key: j.key})
@@ -181,7 +190,7 @@ func (s *sender) converse(ctx context.Context, conn *kept, l letter, leaseUntil 
 			s.pool.put(conn, true)
 			return verdict{result: resultRetry, reply: "the lease ended before the mail was sent"}
 		}
-		reply, err := conn.send(ctx, l.msg)
+		reply, err := conn.Send(ctx, l.msg)
 		v := classify(err, reply)
 		if v.result == resultSent {
 			fault.Hit("notifier.after-data")
@@ -223,7 +232,7 @@ func (s *sender) conclude(ctx context.Context, j job, sending line, v verdict) (
 func (s *sender) settle(ctx context.Context, held line, e Entry) (Entry, error) {
 	for attempt := uint64(1); ; attempt++ {
 		_, err := s.write(ctx, held, e)
-		if errors.Is(err, errTaken) {
+		if errors.Is(err, ErrTaken) {
 			return s.correct(ctx, held, e, err)
 		}
 		if err == nil && e.Final() {
@@ -232,10 +241,8 @@ func (s *sender) settle(ctx context.Context, held line, e Entry) (Entry, error) 
 		if err == nil {
 			return e, later(e, max(e.NotBefore.Sub(s.now()), 0))
 		}
-		select {
-		case <-time.After(delivery.Backoff(attempt)):
+		if s.pause(ctx, delivery.Backoff(attempt)) == nil {
 			continue
-		case <-ctx.Done():
 		}
 		// The service drains: one last try.
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalWrite)
@@ -287,4 +294,14 @@ func (s *sender) write(ctx context.Context, old line, e Entry) (line, error) {
 		s.metrics.ambiguous.Inc()
 	}
 	return written, nil
+}
+
+// pause waits, or returns the error of a context that ends before.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -64,11 +64,8 @@ func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err er
 	reg := httpserve.NewRegistry()
 	metrics := newMetrics(reg)
 	s.pool = newPool(cfg.Connections, counted(cfg.Relay.dial, metrics.dials), cfg.Now)
-	mails := &sender{
-		log: logs, ledger: &ledger{shelf: shelf, now: cfg.Now}, rules: cfg.rules(), pool: s.pool, metrics: metrics,
-		composer: &composer{renderer: templates, from: cfg.From}, now: cfg.Now, newOwner: cfg.NewOwner,
-		publicURL: cfg.PublicURL, sendTimeout: cfg.Relay.SendTimeout,
-	}
+	mails := newSender(cfg, logs, shelf, s.pool, metrics)
+	mails.compose = (&composer{renderer: templates, from: cfg.From}).compose
 	base := consumer{dead: logs, sender: mails, metrics: metrics, log: log, now: cfg.Now, version: Version()}
 	if s.paid, err = base.on(ctx, logs.JetStream(), natsstream.DurableNotifier, kindPaid, cfg.Workers, metrics.paid); err != nil {
 		return err
