@@ -289,8 +289,10 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"$JS.API.DIRECT.GET.QUOTES", []string{"payments", "notifier", "quotes", "console", "operator"}},
 		{"$JS.API.DIRECT.GET.KV_MAIL", []string{"notifier", "console", "operator"}},
 		{"$JS.API.DIRECT.GET.KV_SYSTEM", []string{"payments", "operator"}},
-		// The one bucket that a leader must answer for: which generation of Redis is written.
+		// Where a leader must answer: which generation of Redis is written, and what a replica cannot read.
 		{"$JS.API.STREAM.MSG.GET.KV_SYSTEM", []string{"payments", "console", "operator"}},
+		{"$JS.API.STREAM.MSG.GET.STRIPE", []string{"payments", "operator"}},
+		{"$JS.API.STREAM.MSG.GET.QUOTES", []string{"payments", "operator"}},
 		{"$JS.API.DIRECT.GET.KV_SYSTEM.$KV.SYSTEM.redis.generation", []string{"payments", "quotes", "console", "operator"}},
 		{"$JS.API.DIRECT.GET.KV_SYSTEM.$KV.SYSTEM.redis.identity", []string{"payments", "operator"}},
 		{"$JS.API.DIRECT.GET.KV_SYSTEM.$KV.SYSTEM.reconcile", []string{"payments", "quotes", "console", "operator"}},

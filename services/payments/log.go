@@ -14,7 +14,7 @@ type eventLog interface {
 	SetAside(ctx context.Context, d natsstream.DeadLetter) error
 	LatestGeneration(ctx context.Context) (natsstream.Generation, error)
 	AckFloor(ctx context.Context, stream, durable string) (uint64, error)
-	Scan(ctx context.Context, stream string, from uint64, limit int) ([]natsstream.Record, error)
+	ScanWhole(ctx context.Context, stream string, from uint64, limit int) (natsstream.Page, error)
 	ReadSequence(ctx context.Context, stream string, sequence uint64) (natsstream.Record, error)
 	SequenceAt(ctx context.Context, stream string, at time.Time) (uint64, error)
 }

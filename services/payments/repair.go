@@ -264,25 +264,32 @@ func (w *worker) beforeAckFloor(ctx context.Context, stream string) (uint64, err
 		return 0, err
 	}
 	from, err := w.events.SequenceAt(ctx, stream, last.Time.Add(-overlap))
-	if errors.Is(err, natsstream.ErrNotFound) {
-		return floor, nil
+	if errors.Is(err, natsstream.ErrNotFound) { // not the floor either, which was read just now: a damaged message
+		return 1, nil
 	}
 	return from, err
 }
 
-// foldAgain leads a stream's messages from a sequence to its end through the same steps as new ones.
+// foldAgain leads a stream's messages from a sequence to its end through the same steps as new ones. Messages that NATS
+// cannot read any more are left out: to wait for them would be to stand still for ever.
 func (w *worker) foldAgain(ctx context.Context, stream string, from uint64) error {
 	began, count, told := w.cfg.Now(), 0, w.cfg.Now()
-	for {
-		records, err := w.events.Scan(ctx, stream, from, repairBatch)
+	for last := false; !last; {
+		page, err := w.events.ScanWhole(ctx, stream, from, repairBatch)
 		if err != nil {
 			return err
 		}
-		items := make([]*item, len(records))
-		for i, r := range records {
+		if len(page.Damaged) > 0 {
+			w.log.Error("messages that nats cannot read are not folded; restore them from a replica or a backup (runbook messages-unaccounted)",
+				zap.String("stream", stream), zap.Int("messages", len(page.Damaged)), zap.Uint64("first_seq", page.Damaged[0]),
+				zap.Uint64("last_seq", page.Damaged[len(page.Damaged)-1]))
+		}
+		items := make([]*item, len(page.Records))
+		for i, r := range page.Records {
 			items[i] = &item{record: r, attempt: 1}
 		}
-		if err := w.settle(ctx, items); err != nil {
+		b := w.newBatch(items)
+		if err := b.settle(ctx); err != nil {
 			return fmt.Errorf("fold %s again: %w", stream, err)
 		}
 		for _, it := range items {
@@ -290,17 +297,15 @@ func (w *worker) foldAgain(ctx context.Context, stream string, from uint64) erro
 				return fmt.Errorf("fold %s %d again: %w", stream, it.record.Sequence, it.err)
 			}
 		}
-		count += len(records)
-		if now := w.cfg.Now(); now.Sub(told) > 5*time.Second || len(records) < repairBatch {
+		count += len(items)
+		from, last = page.Next, page.Last
+		if now := w.cfg.Now(); now.Sub(told) > 5*time.Second || last {
 			told = now
 			w.log.Info("folding again", zap.String("stream", stream), zap.Int("messages", count),
 				zap.Float64("per_second", float64(count)/max(now.Sub(began).Seconds(), 1e-3)))
 		}
-		if len(records) < repairBatch {
-			return nil
-		}
-		from = records[len(records)-1].Sequence + 1
 	}
+	return nil
 }
 
 // checkPolicy refuses a Redis that may evict keys: facts would vanish one by one, without any sign.

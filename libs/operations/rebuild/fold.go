@@ -131,22 +131,26 @@ func (f *folder) foldStream(ctx context.Context, stream string, until uint64) er
 	return nil
 }
 
-// readOn reads a stream's messages up to a sequence that is known to have been stored.
+// readOn reads a stream's messages up to a sequence that is known to have been stored. A message that NATS cannot read ends
+// it: what is said of the whole log may not leave one out.
 func readOn(ctx context.Context, log *natsstream.Log, stream string, from, until uint64, into chan<- []natsstream.Record) error {
-	for from <= until {
-		records, err := log.Scan(ctx, stream, from, scanBatch)
+	for last := false; from <= until && !last; {
+		page, err := log.ScanWhole(ctx, stream, from, scanBatch)
 		if err != nil {
 			return err
 		}
-		if len(records) == 0 {
-			return nil
+		if len(page.Damaged) > 0 {
+			return fmt.Errorf("nats cannot read %d messages of %s, the first is %d: see the runbook messages-unaccounted", len(page.Damaged), stream, page.Damaged[0])
+		}
+		from, last = page.Next, page.Last
+		if len(page.Records) == 0 {
+			continue
 		}
 		select {
-		case into <- records:
+		case into <- page.Records:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		from = records[len(records)-1].Sequence + 1
 	}
 	return nil
 }

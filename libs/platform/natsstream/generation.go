@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"quittance.internal/libs/domain/event"
 )
 
@@ -78,33 +76,14 @@ func (l *Log) Generation(ctx context.Context) (Generation, error) {
 // LatestGeneration is Generation without the lag: the bucket's leader answers. Who is about to acknowledge what was written
 // into a generation asks this.
 func (l *Log) LatestGeneration(ctx context.Context) (Generation, error) {
-	ctx, cancel := context.WithTimeout(ctx, generationTimeout)
-	defer cancel()
-	request, err := json.Marshal(map[string]string{"last_by_subj": generationSubject})
-	if err != nil {
-		return Generation{}, fmt.Errorf("encode request: %w", err)
-	}
-	msg, err := l.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+systemStream, request)
-	if err != nil {
-		return Generation{}, fmt.Errorf("read generation: %w: %w", ErrUnavailable, err)
-	}
-	var answer struct {
-		Error   *jetstream.APIError `json:"error"`
-		Message struct {
-			Sequence uint64 `json:"seq"`
-			Data     []byte `json:"data"`
-		} `json:"message"`
-	}
-	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return Generation{}, fmt.Errorf("decode generation: %w", err)
-	}
-	switch {
-	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+	r, err := l.atLeader(ctx, systemStream, map[string]any{"last_by_subj": generationSubject})
+	if errors.Is(err, ErrNotFound) {
 		return firstGeneration(), nil
-	case answer.Error != nil:
-		return Generation{}, fmt.Errorf("read generation: %w: %w", ErrUnavailable, answer.Error)
 	}
-	return decodeGeneration(answer.Message.Data, answer.Message.Sequence)
+	if err != nil {
+		return Generation{}, fmt.Errorf("read generation: %w", err)
+	}
+	return decodeGeneration(r.Data, r.Sequence)
 }
 
 func decodeGeneration(data []byte, revision uint64) (Generation, error) {

@@ -268,7 +268,8 @@ func (l *Log) ReadAll(ctx context.Context, stream string, filters ...string) ([]
 }
 
 // Scan returns up to limit messages of a stream in order, beginning at sequence from (at least 1). Fewer than limit mean
-// that the stream ends there for now.
+// that the stream ends there for now. A message that the server holds and cannot read may be passed over, or make it
+// ErrUnavailable; see ScanWhole.
 func (l *Log) Scan(ctx context.Context, stream string, from uint64, limit int) ([]Record, error) {
 	records, err := l.many(ctx, stream, limit, func(ctx context.Context) (iter.Seq2[*jetstream.RawStreamMsg, error], error) {
 		return jetstreamext.GetBatch(ctx, l.js, stream, limit, jetstreamext.GetBatchSeq(max(from, 1)))
@@ -321,7 +322,7 @@ func (l *Log) many(ctx context.Context, stream string, limit int,
 		pending = m.Header.Get(headerPending)
 	}
 	if pending != "0" && (limit == 0 || len(records) < limit) {
-		return nil, fmt.Errorf("%w: the answer broke off after %d messages", ErrUnavailable, len(records))
+		return nil, fmt.Errorf("%w: %w after %d messages", ErrUnavailable, errBrokeOff, len(records))
 	}
 	return records, nil
 }

@@ -3,7 +3,10 @@
 package natstest
 
 import (
+	"bytes"
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -91,6 +94,37 @@ func (s *Server) StoreDir() string { return s.opts.StoreDir }
 func (s *Server) Stop() {
 	s.srv.Shutdown()
 	s.srv.WaitForShutdown()
+}
+
+// Damage changes bytes of a stream's stored messages behind the server's back, so that they no longer fit their checksum: each
+// pair is an old text, which must occur, and a new one of the same length. The server is restarted.
+func (s *Server) Damage(stream string, pairs ...string) {
+	s.tb.Helper()
+	s.Stop()
+	blocks, err := filepath.Glob(filepath.Join(s.StoreDir(), "jetstream", "*", "streams", stream, "msgs", "*.blk"))
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		found := false
+		for _, path := range blocks {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				s.tb.Fatal(err)
+			}
+			if at := bytes.Index(b, []byte(pairs[i])); at >= 0 {
+				found = true
+				copy(b[at:], pairs[i+1])
+				if err := os.WriteFile(path, b, 0o600); err != nil {
+					s.tb.Fatal(err)
+				}
+			}
+		}
+		if !found || len(pairs[i]) != len(pairs[i+1]) {
+			s.tb.Fatalf("damage %s: %q is not there, or not as long as %q", stream, pairs[i], pairs[i+1])
+		}
+	}
+	s.Restart()
 }
 
 // Restart starts the stopped server again on the same port and store.
