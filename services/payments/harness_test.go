@@ -87,14 +87,14 @@ func (r *rig) run() (stop func()) {
 
 func (r *rig) eventually(what string, f func() error) {
 	r.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		err := f()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			r.t.Fatalf("not within 20 s: %s: %v", what, err)
+			r.t.Fatalf("not within a minute: %s: %v", what, err)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
