@@ -339,7 +339,7 @@ func (r *rebuild) foldStream(ctx context.Context, stream string, end uint64) err
 			items[i] = &item{record: rec, attempt: 1}
 		}
 		b := r.w.newBatch(items)
-		b.build = r.build
+		b.build, b.keys = r.build, r.build.keys
 		if err := b.settle(ctx); err != nil {
 			return err
 		}

@@ -208,7 +208,7 @@ func (w *worker) repair(ctx context.Context, fromStart bool) error {
 				return err
 			}
 		}
-		if err := w.foldAgain(ctx, stream, from); err != nil {
+		if err := w.foldAgain(ctx, keys, stream, from); err != nil {
 			return err
 		}
 	}
@@ -272,7 +272,7 @@ func (w *worker) beforeAckFloor(ctx context.Context, stream string) (uint64, err
 
 // foldAgain leads a stream's messages from a sequence to its end through the same steps as new ones. Messages that NATS
 // cannot read any more are left out: to wait for them would be to stand still for ever.
-func (w *worker) foldAgain(ctx context.Context, stream string, from uint64) error {
+func (w *worker) foldAgain(ctx context.Context, keys redisquote.Keys, stream string, from uint64) error {
 	began, count, told := w.cfg.Now(), 0, w.cfg.Now()
 	for last := false; !last; {
 		page, err := w.events.ScanWhole(ctx, stream, from, repairBatch)
@@ -289,6 +289,7 @@ func (w *worker) foldAgain(ctx context.Context, stream string, from uint64) erro
 			items[i] = &item{record: r, attempt: 1}
 		}
 		b := w.newBatch(items)
+		b.keys = keys
 		if err := b.settle(ctx); err != nil {
 			return fmt.Errorf("fold %s again: %w", stream, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/redisquote"
 )
 
 // damaged is a rig whose worker has settled three quotes and was stopped, before NATS lost the payment of q_1.
@@ -67,4 +69,52 @@ func TestADamagedMessageStopsARebuild(t *testing.T) {
 		t.Errorf("generation in use = %+v, %v, want the first one still", g, err)
 	}
 	r.status(event.Platform, "q_1", "paid")
+}
+
+// A rebuild goes over while an instance is halfway through a repair: what the repair had folded already is folded into the new
+// generation too, since Redis may have lost it there as well.
+func TestARepairDoesNotSpreadOverTwoGenerations(t *testing.T) {
+	r := newRig(t)
+	stop := r.run()
+	r.published("q_1", 1, 1000, event.Platform)
+	r.stripe("evt_1", "checkout.session.completed", "", session("cs_1", "q_1", 1, 1000, "pi_1"))
+	r.status(event.Platform, "q_1", "paid")
+	stop()
+
+	g2 := redisquote.NewKeys("g2")
+	for _, shard := range redisquote.Shards(r.cache) {
+		if err := r.cache.Set(t.Context(), g2.Marker(shard), "nonce", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	system, err := r.log.JetStream().KeyValue(t.Context(), event.BucketSystem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := system.Put(t.Context(), "redis.identity", []byte(`{"another":"server"}`)); err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := json.Marshal(natsstream.Generation{Read: "g2", Write: "g2", Previous: event.FirstGeneration})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.generationEvery = 10 * time.Millisecond
+	var goOver sync.Once
+	r.now = func() time.Time { // the fold of STRIPE asks for the time before it begins
+		if r.logs.FilterMessage("folding again").Len() > 0 {
+			goOver.Do(func() {
+				if _, err := system.Put(t.Context(), natsstream.GenerationKey, encoded); err != nil {
+					t.Error(err)
+				}
+				for r.logs.FilterMessage("writing another generation of redis").Len() == 0 && t.Context().Err() == nil {
+					time.Sleep(10 * time.Millisecond)
+				}
+			})
+		}
+		return time.Now()
+	}
+	r.run()
+	if _, err := redisquote.NewReader(r.cache, g2).Quote(t.Context(), "q_1"); err != nil {
+		t.Errorf("q_1 in g2, of a worker that is ready = %v, want it folded", err)
+	}
 }

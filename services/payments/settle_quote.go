@@ -33,7 +33,7 @@ type settlement struct {
 // batch is what settle works on.
 type batch struct {
 	w       *worker
-	keys    redisquote.Keys              // of the generation that the batch is written into, from apply on
+	keys    redisquote.Keys              // of the generation that the batch is written into; the active one from apply on, if nobody sets it
 	build   *build                       // set where a generation is built beside the one in use: nothing is acknowledged then
 	old     map[place]redisquote.Outcome // of the generation in use, where another one is built
 	items   []*item
@@ -69,8 +69,8 @@ func (w *worker) newBatch(items []*item) *batch {
 
 // apply makes the batch's facts part of the projection.
 func (b *batch) apply(ctx context.Context) error {
-	if b.keys = b.w.active.Keys(); b.build != nil {
-		b.keys = b.build.keys
+	if b.keys == (redisquote.Keys{}) {
+		b.keys = b.w.active.Keys()
 	}
 	if err := b.readQuoteEvents(ctx); err != nil {
 		return err
