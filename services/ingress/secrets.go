@@ -1,11 +1,9 @@
 package ingress
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"quittance.internal/libs/platform/env"
 )
@@ -85,39 +83,4 @@ const alphanumeric = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 
 func validSecretName(name string) bool {
 	return name != "" && len(name) <= maxSecretName && strings.Trim(name, alphanumeric+"_-") == ""
-}
-
-// follow reads the file every so often until ctx ends and hands the first content and each new one to changed, or the error
-// that took its place. It compares contents, not times: two writes within one tick of the file system's clock differ in
-// nothing else. An empty path is not followed.
-func follow(ctx context.Context, path string, every time.Duration, changed func(content string, err error)) {
-	if path == "" {
-		return
-	}
-	read := func() (string, string) {
-		secret, err := env.ReadSecretFile(path)
-		if err != nil {
-			return "", err.Error()
-		}
-		return secret.Reveal(), ""
-	}
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	var content, fault string
-	for first := true; ; first = false {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		was, before := content, fault
-		if content, fault = read(); !first && content == was && fault == before {
-			continue
-		}
-		var err error
-		if fault != "" {
-			err = errors.New(fault)
-		}
-		changed(content, err)
-	}
 }

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/httpserve"
 	"quittance.internal/libs/platform/natsstream"
 )
@@ -106,7 +107,7 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { return s.public.Serve(ctx) })
 	group.Go(func() error { return s.admin.Serve(ctx) })
 	group.Go(func() error {
-		follow(ctx, s.cfg.SecretsFile, s.cfg.SecretsPoll, s.reload)
+		env.FollowSecretFile(ctx, s.cfg.SecretsFile, s.cfg.SecretsPoll, s.reload)
 		return nil
 	})
 	group.Go(func() error { s.watchStorage(ctx); return nil })
@@ -148,10 +149,10 @@ func (s *Service) watchStorage(ctx context.Context) {
 }
 
 // reload takes new content of the secrets' file into use; unusable content changes nothing.
-func (s *Service) reload(list string, err error) {
+func (s *Service) reload(list env.Secret, err error) {
 	var secrets []Secret
 	if err == nil {
-		secrets, err = ParseSecrets(list)
+		secrets, err = ParseSecrets(list.Reveal())
 	}
 	if err == nil && slices.Equal(secrets, s.secrets) {
 		return

@@ -2,7 +2,8 @@
 //
 // Its one job: turn names into typed values and report every fault together, so that an operator repairs a broken
 // environment in one go. It does not read the process environment itself (the caller hands it a Lookup), it keeps no
-// state, and it never prints a secret. Every service's ConfigFromEnv calls it.
+// state, and it never prints a secret. Every service's ConfigFromEnv calls it. What changes while a service runs is the content
+// of a secret's file alone: FollowSecretFile tells of it.
 package env
 
 import (
@@ -162,8 +163,8 @@ func (r *Reader) Secret(name string) Secret {
 	return s
 }
 
-// SecretFile returns the file that holds the secret name, or "" when it is given inline or not at all; a service that
-// follows changes of a secret watches this file.
+// SecretFile returns the file that holds the secret name, or "" when it is given inline or not at all; FollowSecretFile
+// watches it.
 func (r *Reader) SecretFile(name string) string { return r.String(name+"_FILE", "") }
 
 // ReadSecretFile reads a secret from a file, without one trailing line break.

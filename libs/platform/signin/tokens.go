@@ -132,50 +132,32 @@ func (t *Tokens) Find(presented string) (Token, bool) {
 	return found, matched == 1
 }
 
-// Follow reads the file every so often until ctx ends, so that tokens change
-// without a restart. What cannot be used is logged and the tokens in force stay.
+// Follow takes new content of the file into use until ctx ends, looking every so often, so that tokens change without a restart.
+// What cannot be used is logged and the tokens in force stay. Without a path it returns at once.
 func (t *Tokens) Follow(ctx context.Context, path string, every time.Duration, log *zap.Logger) {
-	for _, token := range *t.list.Load() {
+	warnOfWeak(*t.list.Load(), log)
+	env.FollowSecretFile(ctx, path, every, func(content env.Secret, err error) {
+		var list []Token
+		if err == nil {
+			list, err = ParseTokens(content.Reveal())
+		}
+		if err != nil {
+			log.Error("api tokens cannot be used, the old ones stay", zap.Error(fmt.Errorf("read API_TOKENS_FILE: %w", err)))
+			return
+		}
+		if slices.Equal(list, *t.list.Load()) {
+			return
+		}
+		t.list.Store(&list)
+		log.Info("api tokens changed", zap.Int("tokens", len(list)))
+		warnOfWeak(list, log)
+	})
+}
+
+func warnOfWeak(list []Token, log *zap.Logger) {
+	for _, token := range list {
 		if token.weak {
 			log.Warn("api token is short enough to be guessed", zap.String("token_name", token.Name))
 		}
 	}
-	if path == "" {
-		return
-	}
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	last, fault := "", ""
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		secret, err := env.ReadSecretFile(path)
-		if err == nil && secret.Reveal() == last {
-			continue
-		}
-		if err == nil {
-			last = secret.Reveal()
-			err = t.replace(last, log)
-		}
-		if err != nil && err.Error() != fault {
-			fault = err.Error()
-			log.Error("api tokens cannot be used, the old ones stay", zap.Error(err))
-		}
-	}
-}
-
-func (t *Tokens) replace(content string, log *zap.Logger) error {
-	list, err := ParseTokens(content)
-	if err != nil {
-		return fmt.Errorf("read API_TOKENS_FILE: %w", err)
-	}
-	if slices.Equal(list, *t.list.Load()) {
-		return nil
-	}
-	t.list.Store(&list)
-	log.Info("api tokens changed", zap.Int("tokens", len(list)))
-	return nil
 }
