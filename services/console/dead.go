@@ -270,7 +270,7 @@ func (s *Service) actOnLetters(w http.ResponseWriter, c *call) error {
 	return s.start(w, c, task{Title: act.Title, Nav: navDead, Back: "/dead", Reason: reason, Total: len(letters)},
 		func(ctx context.Context, told func(taskRow)) error {
 			_, _, err := s.letters.Carry(ctx, s.journal, letters, dead.Order{Verb: verb, Who: c.token.Name, Why: reason}, func(r dead.Result) {
-				told(taskRow{What: r.Letter.String(), Href: letterRowOf(r.Letter).Href, Outcome: or(r.Outcome, string(r.Letter.State)), Fault: mask.Text(r.Error)})
+				told(taskRow{What: r.Letter.String(), Href: letterRowOf(r.Letter).Href, Outcome: or(r.Outcome, string(r.Letter.State)), Fault: r.Error})
 			})
 			return err
 		})

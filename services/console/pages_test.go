@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"fmt"
 	"html"
 	"net/http"
 	"net/url"
@@ -222,6 +223,31 @@ func TestTheSearchLeadsToEveryId(t *testing.T) {
 	b.open("/dead/letter/99").want(http.StatusNotFound)
 	b.open("/tasks/none").want(http.StatusNotFound).shows("journal")
 	b.open("/dead/letter/1").shows("trouble", "STRIPE:1")
+}
+
+// What somebody looks for may be a person's name or address: the answer may repeat
+// it, the log must not.
+func TestWhatIsLookedForIsNotInTheLog(t *testing.T) {
+	f := start(t)
+	b := f.signedIn(operatorToken)
+	asked := 0
+	for _, who := range []string{"jan@kowalski.example", "Jan Kowalski", "kowalski"} {
+		for _, path := range []string{"/search?q=", "/events/", "/quotes/", "/mail/", "/mail?quote=", "/subscribers?fact=", "/dead/retry?letter=", "/parked/release?place="} {
+			if got := b.open(path + url.PathEscape(who)); got.status >= http.StatusInternalServerError {
+				t.Errorf("%s%s: status %d", path, who, got.status)
+			}
+			asked++
+		}
+	}
+	lines := f.logs.FilterMessage("request").All()
+	if len(lines) < asked {
+		t.Fatalf("%d lines about %d requests", len(lines), asked)
+	}
+	for _, line := range lines {
+		if text := strings.ToLower(fmt.Sprint(line.ContextMap())); strings.Contains(text, "kowalski") {
+			t.Errorf("the log has %s", text)
+		}
+	}
 }
 
 // A quote's page tells its story, and the mail's address is masked.

@@ -54,6 +54,9 @@ func problemOf(err error) *problem {
 			p.Status, p.Heading = http.StatusConflict, "This was refused"
 		case advice.Failed:
 		}
+		if a.Kind == advice.Usage || a.Kind == advice.NotFound {
+			p.cause = nil // it quotes what was asked for, which may be a person's name or address
+		}
 		return p
 	}
 	switch {

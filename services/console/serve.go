@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"quittance.internal/libs/operations/mask"
 	"quittance.internal/libs/platform/signin"
 )
 
@@ -148,7 +149,10 @@ func (s *Service) report(c *call, pattern string, status int, took time.Duration
 		}
 	}
 	if p != nil {
-		fields = append(fields, zap.String("problem", p.Heading), zap.Error(p.cause))
+		fields = append(fields, zap.String("problem", p.Heading))
+	}
+	if p != nil && p.cause != nil {
+		fields = append(fields, zap.String("error", mask.Text(p.cause.Error())))
 	}
 	if p != nil && status >= http.StatusInternalServerError && !errors.Is(p, context.Canceled) {
 		s.logger.Error("request", fields...)

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/operations/advice"
+	"quittance.internal/libs/operations/mask"
 )
 
 const (
@@ -127,6 +128,7 @@ func (ts *tasks) start(ctx context.Context, t task, work func(ctx context.Contex
 func (ts *tasks) told(t *task, r taskRow) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
+	r.Fault, r.Note = mask.Text(r.Fault), mask.Text(r.Note)
 	t.Done++
 	if r.Fault != "" {
 		t.Failed++
@@ -141,7 +143,7 @@ func (ts *tasks) finish(t *task, err error) {
 	defer ts.mu.Unlock()
 	t.Ended, t.State = ts.now(), taskDone
 	if err != nil {
-		t.State, t.Fault = taskFailed, err.Error()
+		t.State, t.Fault = taskFailed, mask.Text(err.Error())
 		if a, ok := errors.AsType[*advice.Error](err); ok {
 			t.Next = a.Next
 		}
@@ -172,7 +174,7 @@ func (s *Service) startAt(w http.ResponseWriter, c *call, t task, page string, w
 	id, done, err := s.tasks.start(c.Context(), t, func(ctx context.Context, told func(taskRow)) error {
 		err := work(ctx, told)
 		if err != nil {
-			s.logger.Warn("task ended early", zap.String("task", t.Title), zap.String("token_name", t.Who), zap.Error(err))
+			s.logger.Warn("task ended early", zap.String("task", t.Title), zap.String("token_name", t.Who), zap.String("error", mask.Text(err.Error())))
 		}
 		return err
 	})
