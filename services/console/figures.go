@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/operations/check"
@@ -104,22 +102,24 @@ func (d *day) add(r natsstream.Record) error {
 // every outcome, so it is done in the background, when somebody looks, and not
 // more often than every so often.
 type books struct {
-	log   *natsstream.Log
-	redis redis.UniversalClient
+	count func(context.Context) ([]*check.Account, error)
 	now   func() time.Time
 	every time.Duration
 
-	mu      sync.Mutex
-	last    counted
-	asked   chan struct{} // wakes run; made by ask
-	waiters chan struct{} // closed when the count under way is done
+	asked chan struct{} // wakes run
+	first chan struct{} // closed when there is a count
+	mu    sync.Mutex
+	last  counted
+}
+
+func newBooks(count func(context.Context) ([]*check.Account, error), now func() time.Time, every time.Duration) *books {
+	return &books{count: count, now: now, every: every, asked: make(chan struct{}, 1), first: make(chan struct{})}
 }
 
 // counted is one count, or why there is none.
 type counted struct {
 	Accounts []*check.Account
 	At       time.Time
-	Took     time.Duration
 	Err      error
 }
 
@@ -128,24 +128,24 @@ func (c counted) Conserved() bool {
 	return !slices.ContainsFunc(c.Accounts, func(a *check.Account) bool { return !a.Conserved() })
 }
 
+// old reports whether it is time for another count.
+func (b *books) old() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.now().Sub(b.last.At) >= b.every
+}
+
 // read returns the last count, asks for another where it is old, and waits for the
 // very first one as long as ctx allows.
 func (b *books) read(ctx context.Context) counted {
-	b.mu.Lock()
-	b.prepare()
-	last, waiters := b.last, b.waiters
-	if b.now().Sub(last.At) >= b.every {
+	if b.old() {
 		select {
 		case b.asked <- struct{}{}:
 		default: // one is asked for already
 		}
 	}
-	b.mu.Unlock()
-	if !last.At.IsZero() {
-		return last
-	}
 	select {
-	case <-waiters:
+	case <-b.first:
 	case <-ctx.Done():
 		return counted{Err: errCounting}
 	}
@@ -156,29 +156,23 @@ func (b *books) read(ctx context.Context) counted {
 
 var errCounting = errors.New("still counting; load the page again in a moment")
 
-func (b *books) prepare() {
-	if b.asked == nil {
-		b.asked, b.waiters = make(chan struct{}, 1), make(chan struct{})
-	}
-}
-
 // run counts whenever it is asked to, until ctx ends.
 func (b *books) run(ctx context.Context) {
-	b.mu.Lock()
-	b.prepare()
-	b.mu.Unlock()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-b.asked:
 		}
-		begun := b.now()
-		accounts, err := check.Books{Log: b.log, Redis: b.redis}.Conservation(ctx)
+		if !b.old() {
+			continue // it was asked for while the last count was under way
+		}
+		accounts, err := b.count(ctx)
 		b.mu.Lock()
-		b.last = counted{Accounts: accounts, At: b.now(), Took: b.now().Sub(begun), Err: err}
-		close(b.waiters)
-		b.waiters = make(chan struct{})
+		if b.last.At.IsZero() {
+			close(b.first)
+		}
+		b.last = counted{Accounts: accounts, At: b.now(), Err: err}
 		b.mu.Unlock()
 	}
 }

@@ -90,7 +90,6 @@ func plain(v any) string {
 type verifyPage struct {
 	frame
 	journal.Report
-	Took string
 }
 
 func (s *Service) verifyJournal(w http.ResponseWriter, c *call) error {
@@ -102,6 +101,6 @@ func (s *Service) verifyJournal(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	page.Report, page.Took = report, span(s.cfg.Now().Sub(page.now))
+	page.Report = report
 	return s.render(w, http.StatusOK, "verify.html", page)
 }

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/check"
 	"quittance.internal/libs/operations/dead"
 	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/operations/mail"
@@ -103,7 +104,7 @@ func (s *Service) open(ctx context.Context) (err error) {
 	s.waiting = parked.Desk{Log: s.stream, NATS: s.nc, Reader: s.reader, Now: s.cfg.Now}
 	s.journal = journal.New(s.stream, s.cfg.Now)
 	s.day = &day{log: s.stream, zone: s.cfg.Zone}
-	s.books = &books{log: s.stream, redis: s.redis, now: s.cfg.Now, every: s.cfg.CountEvery}
+	s.books = newBooks(check.Books{Log: s.stream, Redis: s.redis}.Conservation, s.cfg.Now, s.cfg.CountEvery)
 	s.tasks = newTasks(s.cfg.Now, s.cfg.Random)
 
 	reg := httpserve.NewRegistry()
