@@ -14,7 +14,6 @@ import (
 	"quittance.internal/libs/operations/dead"
 	"quittance.internal/libs/operations/mask"
 	"quittance.internal/libs/operations/parked"
-	"quittance.internal/libs/operations/selection"
 	"quittance.internal/libs/platform/deadletter"
 )
 
@@ -61,15 +60,9 @@ type deadPage struct {
 // letterFilter reads the filter off an address.
 func (s *Service) letterFilter(q url.Values) (dead.Filter, error) {
 	f := dead.Filter{Cause: q.Get("cause"), Consumer: q.Get("consumer"), Stream: strings.ToUpper(q.Get("stream")), Type: q.Get("type")}
-	now := s.cfg.Now().In(s.cfg.Zone)
-	for name, into := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
-		if text := q.Get(name); text != "" {
-			at, err := selection.ParseTime(text, now)
-			if err != nil {
-				return f, fmt.Errorf("%s: %w", name, err)
-			}
-			*into = at
-		}
+	var err error
+	if f.Since, f.Until, err = s.between(q); err != nil {
+		return f, err
 	}
 	switch state := deadletter.State(or(q.Get("state"), string(deadletter.Open))); {
 	case state == "all":
@@ -89,7 +82,7 @@ func (s *Service) listDead(w http.ResponseWriter, c *call) error {
 	}
 	f, err := s.letterFilter(q)
 	if err != nil {
-		page.Faults = []string{err.Error()}
+		page.Faults = faultsOf(err)
 		return s.render(w, http.StatusBadRequest, "dead.html", page)
 	}
 	all, err := s.letters.Letters(c.Context(), f)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"quittance.internal/libs/domain/event"
@@ -83,7 +84,7 @@ func (s *Service) listEvents(w http.ResponseWriter, c *call) error {
 		err = errors.Join(err, fmt.Errorf("after: %q is no sequence", q.Get("after")))
 	}
 	if err != nil {
-		page.Faults = strings.Split(err.Error(), "\n")
+		page.Faults = faultsOf(err)
 		return s.render(w, http.StatusBadRequest, "events.html", page)
 	}
 	sel.Limit, page.After = 0, after > 0
@@ -117,6 +118,28 @@ func (s *Service) fill(ctx context.Context, page *eventsPage, sel selection.Sele
 	}
 	return nil
 }
+
+// between reads since and until off an address; the error joins what is wrong with
+// either.
+func (s *Service) between(q url.Values) (since, until time.Time, err error) {
+	now := s.cfg.Now().In(s.cfg.Zone)
+	read := func(name string) (at time.Time) {
+		text := q.Get(name)
+		if text == "" {
+			return at
+		}
+		at, fault := selection.ParseTime(text, now)
+		if fault != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", name, fault))
+		}
+		return at
+	}
+	since, until = read("since"), read("until")
+	return since, until, err
+}
+
+// faultsOf are the errors that were joined, as lines for a page.
+func faultsOf(err error) []string { return strings.Split(err.Error(), "\n") }
 
 // chips are the outcomes that a list can be narrowed to, failed first.
 func chips(f frame, sel selection.Selection) []chip {

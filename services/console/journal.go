@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"time"
 
 	"quittance.internal/libs/operations/journal"
-	"quittance.internal/libs/operations/selection"
 )
 
 // entryRow is an entry of the journal in a list.
@@ -29,16 +27,9 @@ func (s *Service) listJournal(w http.ResponseWriter, c *call) error {
 	q := c.URL.Query()
 	page := journalPage{frame: s.frame(c, navJournal, "Journal")}
 	f := journal.Filter{Action: q.Get("action"), Who: q.Get("who"), Target: q.Get("target"), Limit: listLength + 1}
-	for name, into := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
-		text := q.Get(name)
-		if text == "" {
-			continue
-		}
-		at, err := selection.ParseTime(text, page.now.In(s.cfg.Zone))
-		if err != nil {
-			page.Faults = append(page.Faults, name+": "+err.Error())
-		}
-		*into = at
+	var err error
+	if f.Since, f.Until, err = s.between(q); err != nil {
+		page.Faults = faultsOf(err)
 	}
 	if text := q.Get("before"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)

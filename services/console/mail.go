@@ -12,7 +12,6 @@ import (
 
 	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/mail"
-	"quittance.internal/libs/operations/selection"
 )
 
 // troubled are the states of mails that somebody should look at.
@@ -69,16 +68,9 @@ func (s *Service) listMails(w http.ResponseWriter, c *call) error {
 	default:
 		page.Faults = append(page.Faults, fmt.Sprintf("state: %q is none of %s, %s", state, wordTroubled, strings.Join(mail.States, ", ")))
 	}
-	for name, into := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
-		text := q.Get(name)
-		if text == "" {
-			continue
-		}
-		at, err := selection.ParseTime(text, page.now.In(s.cfg.Zone))
-		if err != nil {
-			page.Faults = append(page.Faults, name+": "+err.Error())
-		}
-		*into = at
+	var err error
+	if f.Since, f.Until, err = s.between(q); err != nil {
+		page.Faults = append(page.Faults, faultsOf(err)...)
 	}
 	if len(page.Faults) > 0 {
 		return s.render(w, http.StatusBadRequest, "mails.html", page)
