@@ -158,7 +158,8 @@ func (s *Service) replayPage(c *call) (replayPage, error) {
 	if t, ok := s.tasks.find(c.URL.Query().Get("task")); ok {
 		page.Task = t
 	}
-	if run.State == replay.Running || page.Task.State == taskRunning {
+	// The answer to a form has an address that cannot be loaded again.
+	if c.Method == http.MethodGet && (run.State == replay.Running || page.Task.State == taskRunning) {
 		page.frame = page.live(true)
 		if page.Live > 0 {
 			page.Live = 2

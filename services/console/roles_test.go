@@ -123,7 +123,7 @@ func TestATokenForOneSellerDoesNotOpenTheConsole(t *testing.T) {
 		t.Error("a form of another site signs in")
 	}
 	for next, want := range map[string]string{
-		"/events?outcome=dead": "/events?outcome=dead", "//evil.example": "/overview", "https://evil.example/events": "/overview", "/signout": "/overview", `/events\evil`: "/overview",
+		"/events?outcome=dead": "/events?outcome=dead", "//evil.example": "/overview", "https://evil.example/events": "/overview", "/signout": "/overview", "/replays/p_1": "/replays/p_1", "/replays/p_1/run": "/overview", "/nothing": "/overview", "/assets/0/base.css": "/overview", `/events\evil`: "/overview",
 	} {
 		(&browser{fixture: f}).send(http.MethodPost, "/signin", url.Values{"token": {viewerToken}, "next": {next}}).leads(want)
 	}

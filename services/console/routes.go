@@ -71,8 +71,12 @@ func (s *Service) table() []route {
 func (s *Service) routes() http.Handler {
 	mux := http.NewServeMux()
 	httpserve.Probes(mux, s.Ready)
+	s.pages = http.NewServeMux()
 	var routes []httpserve.Route
 	for _, r := range s.table() {
+		if r.method == http.MethodGet && r.access != public {
+			s.pages.Handle(r.path, http.NotFoundHandler())
+		}
 		routes = append(routes, httpserve.Route{Method: r.method, Path: r.path, Handler: s.serve(r.path, r.access, r.handle)})
 	}
 	httpserve.Handle(mux, routes, func(path, allow string) http.Handler {

@@ -44,6 +44,8 @@ type Service struct {
 	logger  *zap.Logger
 	door    *signin.Door
 	origins *http.CrossOriginProtection
+	// pages knows the addresses of the pages that take a session, and serves none.
+	pages   *http.ServeMux
 	metrics *metrics
 
 	nc     *nats.Conn

@@ -3,7 +3,6 @@ package console
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"quittance.internal/libs/platform/signin"
@@ -33,7 +32,7 @@ func (s *Service) showAsset(w http.ResponseWriter, c *call) error {
 
 // showSignIn asks who is there; whoever is signed in goes on.
 func (s *Service) showSignIn(w http.ResponseWriter, c *call) error {
-	next := ownPath(c.URL.Query().Get("next"))
+	next := s.ownPath(c.URL.Query().Get("next"))
 	if token, _, ok := s.door.Session(c.Request); ok && mayEnter(token) {
 		http.Redirect(w, c.Request, next, http.StatusSeeOther)
 		return nil
@@ -50,7 +49,7 @@ func (s *Service) signIn(w http.ResponseWriter, c *call) error {
 	if err := c.ParseForm(); err != nil {
 		return formError(err)
 	}
-	next := ownPath(c.PostForm.Get("next"))
+	next := s.ownPath(c.PostForm.Get("next"))
 	token, ok := s.door.Tokens.Find(strings.TrimSpace(c.PostForm.Get("token")))
 	fault, status := "", http.StatusUnauthorized
 	switch {
@@ -85,21 +84,18 @@ func (s *Service) signOut(w http.ResponseWriter, c *call) error {
 // toSignIn leads to the sign-in page and back from there.
 func (s *Service) toSignIn(w http.ResponseWriter, c *call) {
 	target := "/signin"
-	if next := ownPath(c.URL.RequestURI()); next != home {
+	if next := s.ownPath(c.URL.RequestURI()); next != home {
 		target += "?next=" + url.QueryEscape(next)
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, c.Request, target, http.StatusSeeOther)
 }
 
-// areas are the first parts of the addresses of pages.
-var areas = []string{"overview", "conservation", "search", "quotes", "events", "dead", "parked", "plan", "replays", "mail", "subscribers", "journal", "tasks"}
-
 // ownPath is the address itself if it is one of the pages here, else where
 // everybody begins.
-func ownPath(address string) string {
+func (s *Service) ownPath(address string) string {
 	return signin.OwnPath(address, home, func(path string) bool {
-		area, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-		return slices.Contains(areas, area)
+		_, pattern := s.pages.Handler(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}})
+		return pattern != ""
 	})
 }
