@@ -3,14 +3,13 @@ package console
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"runtime/debug"
 	"time"
 
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/operations/mask"
+	"quittance.internal/libs/platform/httpserve"
 	"quittance.internal/libs/platform/signin"
 )
 
@@ -56,20 +55,20 @@ func (s *Service) serve(pattern string, who access, handle handler) http.Handler
 		defer cancel()
 		c := &call{Request: r.WithContext(ctx)}
 		c.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		answer := &statusWriter{ResponseWriter: w}
+		answer := &httpserve.Answer{ResponseWriter: w}
 
 		err := s.authorize(c, who)
 		if err == nil {
-			err = guarded(handle, answer, c)
+			err = httpserve.Guarded(func() error { return handle(answer, c) })
 		}
 		var p *problem
 		if err != nil {
 			p = problemOf(err)
-			if answer.status == 0 {
+			if answer.Status == 0 {
 				s.tell(answer, c, p)
 			}
 		}
-		s.report(c, pattern, answer.status, s.cfg.Now().Sub(begun), p)
+		s.report(c, pattern, answer.Status, s.cfg.Now().Sub(begun), p)
 	})
 }
 
@@ -126,20 +125,10 @@ func (s *Service) sameSite(c *call) error {
 	return nil
 }
 
-// guarded turns a panic into an error, so that it is logged like any other.
-func guarded(handle handler, w http.ResponseWriter, c *call) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
-		}
-	}()
-	return handle(w, c)
-}
-
 // report writes the one log line of the call and counts it. No form, no token, no
 // query: ids that people search for may be addresses.
 func (s *Service) report(c *call, pattern string, status int, took time.Duration, p *problem) {
-	s.metrics.request(c.Method, pattern, status, took)
+	s.requests.Count(c.Method, pattern, status, took)
 	fields := []zap.Field{
 		zap.String("method", c.Method), zap.String("route", pattern), zap.Int("status", status), zap.Duration("took", took),
 	}
@@ -160,26 +149,3 @@ func (s *Service) report(c *call, pattern string, status int, took time.Duration
 	}
 	s.logger.Info("request", fields...)
 }
-
-// statusWriter remembers the status that was written; 0 while none was.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *statusWriter) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(b)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -45,8 +45,8 @@ type Service struct {
 	door    *signin.Door
 	origins *http.CrossOriginProtection
 	// pages knows the addresses of the pages that take a session, and serves none.
-	pages   *http.ServeMux
-	metrics *metrics
+	pages    *http.ServeMux
+	requests *httpserve.Requests
 
 	nc     *nats.Conn
 	stream *natsstream.Log
@@ -110,7 +110,7 @@ func (s *Service) open(ctx context.Context) (err error) {
 	s.tasks = newTasks(s.cfg.Now, s.cfg.Random)
 
 	reg := httpserve.NewRegistry()
-	s.metrics = newMetrics(reg)
+	s.requests = httpserve.NewRequests(reg)
 	if s.public, err = httpserve.Listen(ctx, httpserve.Config{Addr: s.cfg.Addr, Handler: s.routes()}); err != nil {
 		return err
 	}

@@ -1,18 +1,15 @@
 package quotes
 
 import (
-	"strconv"
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"quittance.internal/libs/operations/reconcile"
+	"quittance.internal/libs/platform/httpserve"
 )
 
 // metrics are the service's own figures.
 type metrics struct {
-	requests *prometheus.CounterVec
-	took     *prometheus.HistogramVec
+	requests *httpserve.Requests
 	commands *prometheus.CounterVec
 	// Of the comparison with Stripe.
 	recovered                      prometheus.Counter
@@ -22,13 +19,7 @@ type metrics struct {
 // newMetrics registers them; pages tells how many pages are followed.
 func newMetrics(reg prometheus.Registerer, pages func() int) *metrics {
 	m := &metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "quittance_http_requests_total", Help: "Requests by method, route and status.",
-		}, []string{"method", "route", "status"}),
-		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "quittance_http_request_seconds", Help: "Time from a request to its answer.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-		}, []string{"method", "route"}),
+		requests: httpserve.NewRequests(reg),
 		commands: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "quittance_quote_commands_total", Help: "Commands on quotes by what became of each attempt to store it.",
 		}, []string{"command", "result"}),
@@ -42,7 +33,7 @@ func newMetrics(reg prometheus.Registerer, pages func() int) *metrics {
 			Name: "quittance_reconcile_gap", Help: "Differences to Stripe that the last comparison could not make good.",
 		}),
 	}
-	reg.MustRegister(m.requests, m.took, m.commands, m.recovered, m.reconcileSuccess, m.reconcileGap, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	reg.MustRegister(m.commands, m.recovered, m.reconcileSuccess, m.reconcileGap, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "quittance_pages_followed", Help: "Quote pages that are open and told of changes.",
 	}, func() float64 { return float64(pages()) }))
 	return m
@@ -54,17 +45,6 @@ func (m *metrics) reconciled(s reconcile.State) {
 	if !s.Ran.IsZero() {
 		m.reconcileSuccess.Set(float64(s.Ran.Unix()))
 	}
-}
-
-// methods bounds the label: a caller may send any word as a method.
-var methods = map[string]bool{"GET": true, "HEAD": true, "POST": true, "PUT": true, "PATCH": true, "DELETE": true, "OPTIONS": true}
-
-func (m *metrics) request(method, route string, status int, took time.Duration) {
-	if !methods[method] {
-		method = "other"
-	}
-	m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
-	m.took.WithLabelValues(method, route).Observe(took.Seconds())
 }
 
 // command counts one attempt: stored, unchanged, refused, conflict, failed.

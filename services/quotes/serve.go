@@ -3,16 +3,15 @@ package quotes
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/netip"
-	"runtime/debug"
 	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/httpserve"
 	"quittance.internal/libs/platform/signin"
 )
 
@@ -59,20 +58,20 @@ func (s *Service) serve(pattern string, who access, handle handler) http.Handler
 		}
 		c := &call{Request: r, client: s.clientOf(r), quoteID: r.PathValue("id"), trace: s.traceOf(r)}
 		c.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		answer := &statusWriter{ResponseWriter: w}
+		answer := &httpserve.Answer{ResponseWriter: w}
 
 		err := s.authorize(answer, c, who)
 		if err == nil {
-			err = s.guarded(handle, answer, c)
+			err = httpserve.Guarded(func() error { return handle(answer, c) })
 		}
 		var p *problem
 		if err != nil {
 			p = problemOf(err)
-			if answer.status == 0 {
+			if answer.Status == 0 {
 				s.tell(answer, c, p)
 			}
 		}
-		s.report(c, pattern, answer.status, s.cfg.Now().Sub(begun), p)
+		s.report(c, pattern, answer.Status, s.cfg.Now().Sub(begun), p)
 	})
 }
 
@@ -129,20 +128,10 @@ func (s *Service) authorizeAPI(w http.ResponseWriter, c *call, who access) error
 	return nil
 }
 
-// guarded turns a panic into an error, so that it is logged like any other.
-func (s *Service) guarded(handle handler, w http.ResponseWriter, c *call) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
-		}
-	}()
-	return handle(w, c)
-}
-
 // report writes the one log line of the call and counts it. No body, no token,
 // no personal data.
 func (s *Service) report(c *call, pattern string, status int, took time.Duration, p *problem) {
-	s.metrics.request(c.Method, pattern, status, took)
+	s.metrics.requests.Count(c.Method, pattern, status, took)
 	fields := []zap.Field{
 		zap.String("method", c.Method), zap.String("route", pattern), zap.Int("status", status), zap.Duration("took", took),
 		zap.String("trace_id", traceID(c.trace)),
@@ -171,27 +160,4 @@ func (s *Service) report(c *call, pattern string, status int, took time.Duration
 	default:
 		s.log.Info("request", fields...)
 	}
-}
-
-// statusWriter remembers the status that was written; 0 while none was.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-func (w *statusWriter) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(b)
 }

@@ -1,4 +1,5 @@
-// Package httpserve runs the HTTP servers of all services: bound timeouts, a drain at the end, and the probes.
+// Package httpserve runs the HTTP servers of all services: bound timeouts, a drain at the end, the probes, and what is counted of
+// every request.
 //
 // It knows no route but /livez, /readyz and /metrics. Every service calls it; what a request means is theirs.
 package httpserve
@@ -182,10 +183,11 @@ func Admin(reg *prometheus.Registry, ready Ready) http.Handler {
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 		defer cancel()
-		gauge.Set(1)
+		value := 1.0
 		if ready(ctx) != nil {
-			gauge.Set(0)
+			value = 0
 		}
+		gauge.Set(value) // once: another reading may be under way
 		metrics.ServeHTTP(w, r)
 	})
 	return mux
