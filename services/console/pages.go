@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
-	"html/template"
 	"net/http"
 	"net/url"
-	"path"
 	"strings"
 	"time"
 
@@ -27,23 +25,7 @@ var assets = webui.MustAssets(pagesFS, "pages")
 
 // templates are the pages by name, each with the layout around it and the parts
 // (part_*.html) that several pages share.
-var templates = mustParsePages()
-
-func mustParsePages() map[string]*template.Template {
-	files, err := pagesFS.ReadDir("pages")
-	if err != nil {
-		panic(err)
-	}
-	layout := template.Must(template.New("layout.html").Funcs(template.FuncMap{"asset": assets.Path}).ParseFS(pagesFS, "pages/layout.html", "pages/part_*.html"))
-	all := map[string]*template.Template{}
-	for _, f := range files {
-		if path.Ext(f.Name()) != ".html" || f.Name() == "layout.html" || strings.HasPrefix(f.Name(), "part_") {
-			continue
-		}
-		all[f.Name()] = template.Must(template.Must(layout.Clone()).ParseFS(pagesFS, "pages/"+f.Name()))
-	}
-	return all
-}
+var templates = webui.MustPages(pagesFS, "pages", assets)
 
 // The entries of the navigation.
 const (

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
-	"html/template"
 	"net/http"
-	"path"
 	"strings"
 	"time"
 
@@ -21,23 +19,7 @@ var pagesFS embed.FS
 
 // templates are the pages by name, each with the layout around it and the parts
 // (part_*.html) that several pages share.
-var templates = mustParsePages()
-
-func mustParsePages() map[string]*template.Template {
-	files, err := pagesFS.ReadDir("pages")
-	if err != nil {
-		panic(err)
-	}
-	layout := template.Must(template.New("layout.html").Funcs(template.FuncMap{"asset": assets.Path}).ParseFS(pagesFS, "pages/layout.html", "pages/part_*.html"))
-	all := map[string]*template.Template{}
-	for _, f := range files {
-		if path.Ext(f.Name()) != ".html" || f.Name() == "layout.html" || strings.HasPrefix(f.Name(), "part_") {
-			continue
-		}
-		all[f.Name()] = template.Must(template.Must(layout.Clone()).ParseFS(pagesFS, "pages/"+f.Name()))
-	}
-	return all
-}
+var templates = webui.MustPages(pagesFS, "pages", assets)
 
 // view is what the layout and every page need: the language and what is written
 // in it. The data of a page embeds it; s.view makes one.

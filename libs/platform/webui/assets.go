@@ -1,7 +1,8 @@
 // Package webui is what the pages of all services share: the look (base.css), the
-// files that browsers get, and the policy that nothing else is loaded.
+// files that browsers get, how pages are put together from their parts, and the
+// policy that nothing else is loaded.
 //
-// It renders no page and knows no route. quotes and console use it.
+// It has no page of its own and knows no route. quotes and console use it.
 package webui
 
 import (
