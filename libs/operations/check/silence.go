@@ -103,8 +103,8 @@ func (s Silence) calibrated(ctx context.Context, v *Verdict, last heard, good st
 	if err != nil {
 		return "", advice.New("quotectl doctor", "ask Stripe for its events: %w", err)
 	}
-	var missed []AtStripe
-	oldest := s.Now
+	var missed int
+	oldest := AtStripe{Created: s.Now}
 	for _, e := range listed {
 		if s.Now.Sub(e.Created) < silenceGrace {
 			continue
@@ -114,18 +114,18 @@ func (s Silence) calibrated(ctx context.Context, v *Verdict, last heard, good st
 			return "", err
 		}
 		if !came {
-			missed = append(missed, e)
-			if e.Created.Before(oldest) {
-				oldest = e.Created
+			missed++
+			if e.Created.Before(oldest.Created) {
+				oldest = e
 			}
 		}
 	}
-	age := s.Now.Sub(oldest)
-	v.Measures = append(v.Measures, Measure{Name: "missed_webhooks", Value: float64(len(missed)), Warn: 1, Critical: 1}, s.Missed.seconds("oldest_missed", age))
-	if level := s.Missed.Level(age); level != OK && len(missed) > 0 {
-		v.find(level, "quotectl doctor", "Stripe has %d events that no webhook brought, the oldest %s ago (%s, %s)", len(missed), wait(age), missed[len(missed)-1].ID, missed[len(missed)-1].Type)
+	age := s.Now.Sub(oldest.Created)
+	v.Measures = append(v.Measures, Measure{Name: "missed_webhooks", Value: float64(missed), Warn: 1, Critical: 1}, s.Missed.seconds("oldest_missed", age))
+	if level := s.Missed.Level(age); level != OK && missed > 0 {
+		v.find(level, "quotectl doctor", "Stripe has %d events that no webhook brought, the oldest %s ago (%s, %s)", missed, wait(age), oldest.ID, oldest.Type)
 	}
-	if len(missed) == 0 {
+	if missed == 0 {
 		good += "; Stripe has nothing that did not come"
 	}
 	return good, nil
