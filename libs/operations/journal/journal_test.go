@@ -133,6 +133,11 @@ func TestWhatSaysNeitherWhoNorWhatIsRefused(t *testing.T) {
 		if _, err := j.Append(t.Context(), e); !errors.Is(err, journal.ErrInvalid) {
 			t.Errorf("%s: Append = %v, want ErrInvalid", name, err)
 		}
+		done := false
+		err := j.Around(t.Context(), e, func(*journal.Entry) error { done = true; return nil })
+		if !errors.Is(err, journal.ErrInvalid) || done {
+			t.Errorf("%s: Around = %v, carried out %t, want ErrInvalid and nothing done", name, err, done)
+		}
 	}
 	if _, err := j.Head(t.Context()); !errors.Is(err, natsstream.ErrNotFound) {
 		t.Errorf("Head of an empty journal = %v, want ErrNotFound", err)
@@ -285,10 +290,13 @@ func TestBytesChangedInTheStoreAreFound(t *testing.T) {
 		t.Fatal("the entry is in no block")
 	}
 	srv.Restart()
-	deadline, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	deadline, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for {
-		report, err := j.Verify(deadline, nil, nil)
+		// Each try has a deadline of its own: a question that is put while the client connects again may never be answered.
+		try, stop := context.WithTimeout(deadline, 5*time.Second)
+		report, err := j.Verify(try, nil, nil)
+		stop()
 		if err == nil {
 			if report.Broken == nil || report.Entries >= 6 {
 				t.Errorf("Verify = %+v, want the changed entry found", report)
