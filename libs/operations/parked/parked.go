@@ -180,7 +180,8 @@ func (d Desk) Release(ctx context.Context, all []Waiting, o Order, told func(Res
 }
 
 func (d Desk) ask(ctx context.Context, request natsstream.ParkedRequest) (natsstream.ParkedAnswer, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	// The message in hand is waited for even when the operator interrupts: what came of it belongs in the journal.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
 	defer cancel()
 	var answer natsstream.ParkedAnswer
 	body, err := json.Marshal(request)
