@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/operations/advice"
@@ -209,10 +210,10 @@ func (f *Finder) pageByOutcome(ctx context.Context, s *Selection, w window) ([]E
 
 // typeOf is an outcome's type as Describe has it.
 func typeOf(stream, typ string) string {
-	if stream == event.StreamQuotes && len(typ) < 6 || stream == event.StreamQuotes && typ[:6] != "quote." {
-		return "quote." + typ
+	if stream != event.StreamQuotes {
+		return typ
 	}
-	return typ
+	return "quote." + strings.TrimPrefix(typ, "quote.")
 }
 
 // judge reads the outcomes of those messages that fit by themselves, and keeps the selected ones.

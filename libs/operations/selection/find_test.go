@@ -313,6 +313,10 @@ func TestFlagsAndURLsMeanTheSameAndFaultsAreAllReported(t *testing.T) {
 			t.Errorf("Parse of faults = %v, want it to name %s", err, want)
 		}
 	}
+	// The messages of an event lie on STRIPE: looked for on QUOTES, they would be judged by the places and outcomes of others.
+	if _, err := selection.Parse(url.Values{"stream": {"QUOTES"}, "id": {"evt_1"}}, now); err == nil || !strings.Contains(err.Error(), "id: only messages of STRIPE") {
+		t.Errorf("Parse of an event id on QUOTES = %v, want a fault", err)
+	}
 	if s, err := selection.Parse(nil, now); err != nil || !s.Unbounded() || s.Stream != "STRIPE" {
 		t.Errorf("Parse(nil) = %+v, %v", s, err)
 	}

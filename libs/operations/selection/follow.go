@@ -17,7 +17,7 @@ const (
 	followPage = 500
 	// undecidedAfter is how long it waits for an outcome before it says that there is none.
 	undecidedAfter = 30 * time.Second
-	// maxUndecided bounds how many messages it waits for.
+	// maxUndecided is from how many undecided messages on it takes no further ones: they stay in the log meanwhile.
 	maxUndecided = 10_000
 )
 
@@ -96,6 +96,9 @@ type waiting struct {
 
 // look takes what is new and what was decided; more says that there may be more at once.
 func (fo *follower) look(ctx context.Context) (more bool, err error) {
+	if len(fo.waiting) >= maxUndecided {
+		return false, fo.decide(ctx)
+	}
 	for _, stream := range []string{event.StreamStripe, event.StreamQuotes} {
 		records, err := fo.finder.Log.Scan(ctx, stream, fo.next[stream], followPage)
 		if err != nil {
@@ -121,7 +124,7 @@ func (fo *follower) take(r natsstream.Record) {
 	if fo.finder.Reader == nil || len(s.Outcomes) == 0 && (len(s.Quotes) == 0 || e.Quote != "") {
 		fo.watcher.Stored(e)
 	}
-	if fo.finder.Reader != nil && len(fo.waiting) < maxUndecided {
+	if fo.finder.Reader != nil {
 		fo.waiting = append(fo.waiting, waiting{e, fo.now().Add(undecidedAfter)})
 	}
 }

@@ -35,7 +35,7 @@ var Outcomes = []string{
 type Selection struct {
 	// Stream is STRIPE or QUOTES.
 	Stream string
-	// IDs are Stripe event ids. Quotes are quote ids.
+	// IDs are Stripe event ids, which messages of STRIPE alone have. Quotes are quote ids.
 	IDs, Quotes []string
 	// Types, Accounts and Sources may hold * and ?: checkout.session.*, acct_*, reconcile.
 	Types, Accounts, Sources []string
@@ -84,6 +84,9 @@ func Parse(values url.Values, now time.Time) (Selection, error) {
 	s.From, s.To = p.sequences()
 	if s.Stream != event.StreamStripe && s.Stream != event.StreamQuotes {
 		p.fault("stream", "%q is neither %s nor %s", s.Stream, event.StreamStripe, event.StreamQuotes)
+	}
+	if len(s.IDs) > 0 && s.Stream == event.StreamQuotes {
+		p.fault("id", "only messages of %s have one; name those of %s by quote or seq", event.StreamStripe, s.Stream)
 	}
 	for name, ids := range map[string][]string{"id": s.IDs, "quote": s.Quotes} {
 		for _, id := range ids {
