@@ -28,9 +28,9 @@ type ResendRequest struct {
 	Revision int    `json:"revision"`
 	// Kind is which mail: paid, also where it is empty, or expiring.
 	Kind string `json:"kind,omitempty"`
-	// Number, where it is not 0, is which resend is meant: 1 for the first. A request that would send a later one is refused, so
-	// that the same request is never two mails.
-	Number int `json:"number,omitempty"`
+	// Number says which of the mails is meant, where it is given: 0 for the first mail, n for its n-th resend. A request for any
+	// but the one that is open is refused, so that the same request is never two mails.
+	Number *int `json:"number,omitempty"`
 	// Reason is the operator's; it is logged here and recorded in the journal by the tool.
 	Reason string `json:"reason"`
 }
@@ -128,8 +128,8 @@ func (r *resender) resend(ctx context.Context, req ResendRequest) (string, Entry
 	if err != nil {
 		return "", Entry{}, fmt.Errorf("resend: %w", err)
 	}
-	if req.Number > 0 && n > req.Number {
-		return told.key(req.Number), Entry{}, fmt.Errorf("resend: it was sent again %d times already", n-1)
+	if req.Number != nil && *req.Number != n {
+		return "", Entry{}, fmt.Errorf("resend: number %d is not the mail that is open; sent again %d times already, number %d is next", *req.Number, max(n-1, 0), n)
 	}
 	j := job{key: told.key(n), news: told, sequence: record.Sequence, rules: r.sender.rules}
 	if n > 0 {

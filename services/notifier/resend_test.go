@@ -40,16 +40,39 @@ func TestTheSameRequestSendsOneMail(t *testing.T) {
 	h.settled(0, 1, notifier.StateSent)
 	nc := h.nats.Conn("operator")
 	request := please(0)
-	request.Number = 1
+	request.Number = new(1)
 	if a := ask(t, nc, request); a.Error != "" || a.Key != "main.q_0.2.paid.1" {
 		t.Fatalf("resend = %+v", a)
 	}
 	if a := ask(t, nc, request); !strings.Contains(a.Error, "sent again 1 times already") || len(h.smtp.mails()) != 2 {
 		t.Errorf("the same request again = %+v with %d mails, want it refused", a, len(h.smtp.mails()))
 	}
-	request.Number = 2
+	request.Number = new(2)
 	if a := ask(t, nc, request); a.Error != "" || a.Key != "main.q_0.2.paid.2" {
 		t.Errorf("another request = %+v, want a mail of its own", a)
+	}
+}
+
+// While the first mail is under way a request for its resend sends nothing, and one for the first mail is never a second one.
+func TestARequestForAMailThatIsNotOpenSendsNothing(t *testing.T) {
+	h := newHouse(t, script{reply: map[string]string{"RCPT": "451 4.7.1 later"}})
+	h.start(h.config())
+	h.pay(0, 1)
+	h.comesTo("main.q_0.2.paid", notifier.StateClaimed)
+	nc := h.nats.Conn("operator")
+	request := please(0)
+	request.Number = new(1)
+	if a := ask(t, nc, request); !strings.Contains(a.Error, "number 0 is next") || a.Key != "" {
+		t.Errorf("a resend of what is under way = %+v, want it refused", a)
+	}
+	request.Number = new(0)
+	if a := ask(t, nc, request); a.Key != "main.q_0.2.paid" {
+		t.Errorf("a request for the first mail = %+v, want it to go on", a)
+	}
+	h.smtp.set(script{})
+	h.comesTo("main.q_0.2.paid", notifier.StateSent)
+	if a := ask(t, nc, request); !strings.Contains(a.Error, "number 1 is next") || len(h.smtp.mails()) != 1 {
+		t.Errorf("the same request again = %+v with %d mails, want it refused", a, len(h.smtp.mails()))
 	}
 }
 

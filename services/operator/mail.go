@@ -45,7 +45,8 @@ func (a *app) mailListCommand() *cobra.Command {
 		Short: "List mails, the one that changed last first",
 		Long: `Lists the mails of the ledger, the one that changed last first. States: claimed (being prepared,
 or waits for its next attempt), sending, sent, rejected (will not be sent), ambiguous (no answer;
-sent once more after a while), parked (no answer; an operator decides).
+sent once more after a while), parked (no answer; an operator decides), dropped (a reminder that
+is no longer true; nobody need care).
 
 ` + exitCodeHelp,
 		Example: "  quotectl mail list --state rejected,parked\n  quotectl mail list --quote q_1042\n  quotectl mail list --since 1h --limit 0 -o jsonl",

@@ -94,7 +94,7 @@ func TestResendAsksTheNotifierOnceAndIsJournaled(t *testing.T) {
 			t.Error(err)
 		}
 		asked = append(asked, r)
-		key := fmt.Sprintf("main.q_1042.2.paid.%d", r.Number)
+		key := fmt.Sprintf("%s.%s.%d.%s.%d", r.Seller, r.Quote, r.Revision, r.Kind, r.Number)
 		s.mailed(key, "sent", time.Now().UTC())
 		if err := m.Respond([]byte(`{"key":"` + key + `","entry":{"state":"sent","code":250,"reply":"ok","message_id":"x@y"}}`)); err != nil {
 			t.Error(err)
@@ -111,9 +111,44 @@ func TestResendAsksTheNotifierOnceAndIsJournaled(t *testing.T) {
 	if want := (ledger.Request{Seller: "main", Quote: "q_1042", Revision: 2, Kind: "paid", Number: 1, Reason: "mailbox was full"}); len(asked) != 2 || asked[0] != want || asked[1].Number != 2 {
 		t.Errorf("asked %+v, want %+v and a second one", asked, want)
 	}
+	s.run("mail", "resend", "q_1042", "--revision", "1", "--reason", "of the first").want(t, 0, "main.q_1042.1.paid.1")
+	if want := (ledger.Request{Seller: "main", Quote: "q_1042", Revision: 1, Kind: "paid", Number: 1, Reason: "of the first"}); asked[len(asked)-1] != want {
+		t.Errorf("asked %+v, want %+v", asked[len(asked)-1], want)
+	}
 	s.run("mail", "resend", "q_none", "--reason", "x").want(t, 5, "the ledger has no mail paid about quote q_none")
 	s.run("mail", "resend", "q_1042", "--kind", "other", "--reason", "x").want(t, 2, "--kind is \"other\"")
 	s.run("journal", "list", "--action", "mail_resend", "-o", "jsonl").want(t, 0, `"key":"main.q_1042.2.paid.2"`, `"error":"no notifier runs"`)
+}
+
+// The notifier takes a request for the mail that is open and for no other one.
+func TestAResendIsPlannedForTheMailThatIsOpen(t *testing.T) {
+	s := newShelf(t)
+	for i, tt := range []struct {
+		states []string // of the mail and its resends
+		want   int
+	}{
+		{[]string{"claimed"}, 0},
+		{[]string{"ambiguous"}, 0},
+		{[]string{"sent"}, 1},
+		{[]string{"rejected", "sending"}, 1},
+		{[]string{"parked", "parked"}, 2},
+		{[]string{"dropped"}, 1},
+		{[]string{"dropped", "dropped"}, 2},
+	} {
+		quote := fmt.Sprintf("q_%d", i)
+		for n, state := range tt.states {
+			key := "main." + quote + ".1.expiring"
+			if n > 0 {
+				key = fmt.Sprintf("%s.%d", key, n)
+			}
+			s.mailed(key, state, time.Now().UTC())
+		}
+		got, _, err := (ledger.Ledger{Log: s.log}).Plan(t.Context(), quote, "expiring", 0, true)
+		if err != nil || got.Number != tt.want {
+			t.Errorf("%v: number %d, %v, want %d", tt.states, got.Number, err, tt.want)
+		}
+	}
+	s.run("mail", "list", "--state", "dropped").want(t, 0, "main.q_5.1.expiring", "main.q_6.1.expiring.1")
 }
 
 // subscriber declares another team's durable.

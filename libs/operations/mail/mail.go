@@ -27,7 +27,7 @@ import (
 )
 
 // States are those of a mail, as the notifier writes them, in the order in which a mail comes by them.
-var States = []string{"claimed", "sending", "sent", "rejected", "ambiguous", "parked"}
+var States = []string{"claimed", "sending", "sent", "rejected", "ambiguous", "parked", "dropped"}
 
 // Subject is where the notifier takes requests to send a mail again.
 const Subject = "op.notifier.resend"
@@ -156,7 +156,8 @@ type Request struct {
 	Quote    string `json:"quote"`
 	Revision int    `json:"revision"`
 	Kind     string `json:"kind"`
-	// Number is which resend is meant, from 1; the notifier refuses to send a later one.
+	// Number is which of the mails is meant: 0 for the first, while that is under way, n for its n-th resend. The notifier
+	// refuses to send any other one.
 	Number int    `json:"number"`
 	Reason string `json:"reason"`
 }
@@ -175,19 +176,16 @@ func (l Ledger) Plan(ctx context.Context, quoteID, kind string, revision int, ag
 	if err != nil {
 		return Request{}, nil, err
 	}
-	var last *Mail
-	for i, m := range mails {
-		if (revision == 0 || m.Revision == revision) && (last == nil || m.Revision > last.Revision || m.Revision == last.Revision && m.Resend > last.Resend) {
-			last = &mails[i]
-		}
-	}
-	if last == nil {
+	mails = slices.DeleteFunc(mails, func(m Mail) bool { return revision != 0 && m.Revision != revision })
+	if len(mails) == 0 {
 		return Request{}, nil, advice.Missing("quotectl explain "+quoteID, "the ledger has no mail %s about quote %s", kind, quoteID)
 	}
+	last := slices.MaxFunc(mails, func(a, b Mail) int {
+		return cmp.Or(cmp.Compare(a.Revision, b.Revision), cmp.Compare(a.Resend, b.Resend))
+	})
 	mails = slices.DeleteFunc(mails, func(m Mail) bool { return m.Revision != last.Revision || m.Seller != last.Seller })
-	final := last.State == "sent" || last.State == "rejected" || last.State == "parked"
-	r := Request{Seller: last.Seller, Quote: quoteID, Revision: last.Revision, Kind: kind, Number: max(last.Resend, 1)}
-	if final {
+	r := Request{Seller: last.Seller, Quote: quoteID, Revision: last.Revision, Kind: kind, Number: last.Resend}
+	if last.Final() {
 		r.Number = last.Resend + 1
 	}
 	if last.State == "sent" && last.Resend > 0 && !again {

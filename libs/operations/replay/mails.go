@@ -11,6 +11,7 @@ import (
 	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/operations/mail"
+	"quittance.internal/libs/operations/story"
 )
 
 const (
@@ -21,15 +22,6 @@ const (
 	maxResends    = 20
 	ledgersAtOnce = 45
 )
-
-// mailEntry is what is read of an entry of the mail ledger.
-type mailEntry struct {
-	State string `json:"state"`
-}
-
-func (e mailEntry) final() bool {
-	return e.State == "sent" || e.State == "rejected" || e.State == "parked"
-}
 
 // predictMails says of each quote what becomes of the mails about it.
 func (s System) predictMails(ctx context.Context, work *projection.Projection, p *prediction, resend bool) error {
@@ -99,12 +91,12 @@ func mailsOf(work *projection.Projection, q Quote) []Mail {
 }
 
 // ledger reads the entries of mails, and with again those of their resends.
-func (s System) ledger(ctx context.Context, filters []string, again bool) (map[string]mailEntry, error) {
+func (s System) ledger(ctx context.Context, filters []string, again bool) (map[string]story.MailEntry, error) {
 	chunk := subjectsAtOnce
 	if again {
 		chunk = ledgersAtOnce
 	}
-	entries := map[string]mailEntry{}
+	entries := map[string]story.MailEntry{}
 	for from := 0; from < len(filters); from += chunk {
 		part := filters[from:min(from+chunk, len(filters))]
 		if again {
@@ -122,7 +114,7 @@ func (s System) ledger(ctx context.Context, filters []string, again bool) (map[s
 			if r.Header.Get("KV-Operation") != "" {
 				continue // removed
 			}
-			var e mailEntry
+			var e story.MailEntry
 			if err := json.Unmarshal(r.Data, &e); err != nil {
 				return nil, fmt.Errorf("decode entry %s of the mail ledger: %w", strings.TrimPrefix(r.Subject, mailPrefix), err)
 			}
@@ -133,7 +125,7 @@ func (s System) ledger(ctx context.Context, filters []string, again bool) (map[s
 }
 
 // decide says what becomes of a mail, by the ledger. A mail that would be sent again has the key of the entry that it gets.
-func (m Mail) decide(ledger map[string]mailEntry, resend bool) Mail {
+func (m Mail) decide(ledger map[string]story.MailEntry, resend bool) Mail {
 	first := m.Key
 	e, there := ledger[first]
 	if !there {
@@ -149,7 +141,7 @@ func (m Mail) decide(ledger map[string]mailEntry, resend bool) Mail {
 		last = next
 	}
 	switch {
-	case !last.final():
+	case !last.Final():
 		m.What = HeldUnderWay
 	case resend && m.number > maxResends:
 		m.What = HeldOften
@@ -172,7 +164,7 @@ func (r *Runner) send(ctx context.Context, key, reason string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if e, there := entries[key]; there && e.final() {
+	if e, there := entries[key]; there && e.Final() {
 		return e.State, nil
 	}
 	parts := strings.Split(key, ".")

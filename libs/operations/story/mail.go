@@ -29,6 +29,11 @@ type MailEntry struct {
 	Sequence   uint64    `json:"sequence"`
 }
 
+// Final reports whether nothing happens to the mail any more by itself.
+func (e MailEntry) Final() bool {
+	return e.State == "sent" || e.State == "rejected" || e.State == "parked" || e.State == "dropped"
+}
+
 // addMails adds the quote's mails, each as it stands now.
 func (t *Teller) addMails(ctx context.Context, s *Story) error {
 	return t.EachMail(ctx, s.Seller+"."+s.Quote+".>", func(key string, e MailEntry) {
