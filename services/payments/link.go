@@ -1,16 +1,20 @@
 package payments
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
 
+	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/platform/fault"
+	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
 )
 
@@ -70,24 +74,58 @@ func (b *batch) linkRound(ctx context.Context, ties []tie) error {
 		return fmt.Errorf("link objects: %w", err)
 	}
 	for i, t := range ties {
-		for _, waiting := range waitingIn(reads[i].Val()) {
-			waiting.account = t.s.account
-			facts, err := quote.DecodeFacts(waiting.Facts)
-			if err == nil {
-				err = isolate(func() {
-					if t.s.merge(facts) {
-						t.s.released = append(t.s.released, waiting)
-					} else {
-						t.s.knew = append(t.s.knew, waiting)
-					}
-				})
-			}
-			if err != nil {
-				t.s.err = fmt.Errorf("merge what waited for %s: %w", t.object, err)
-			}
+		all, err := b.givenUpIn(ctx, reads[i].Val())
+		if err != nil {
+			return err
+		}
+		for _, waiting := range append(waitingIn(reads[i].Val()), all...) {
+			t.release(waiting)
 		}
 	}
 	return nil
+}
+
+// release merges a change that had waited for the tie.
+func (t tie) release(waiting parked) {
+	waiting.account = t.s.account
+	facts, err := quote.DecodeFacts(waiting.Facts)
+	if err == nil {
+		err = isolate(func() {
+			if t.s.merge(facts) {
+				t.s.released = append(t.s.released, waiting)
+			} else {
+				t.s.knew = append(t.s.knew, waiting)
+			}
+		})
+	}
+	if err != nil {
+		t.s.err = fmt.Errorf("merge what waited for %s: %w", t.object, err)
+	}
+}
+
+// givenUpIn returns the changes that have waited in vain under a link, read anew from the log, by sequence: they count as if
+// the link had come in time, so that what Redis holds does not depend on when it came. What was erased counts no more.
+func (b *batch) givenUpIn(ctx context.Context, fields map[string]string) ([]parked, error) {
+	var all []parked
+	for field := range fields {
+		digits, ok := strings.CutPrefix(field, redisquote.LinkGivenUp)
+		sequence, err := strconv.ParseUint(digits, 10, 64)
+		if !ok || err != nil {
+			continue
+		}
+		r, err := b.w.events.ReadSequence(ctx, event.StreamStripe, sequence)
+		if errors.Is(err, natsstream.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read what was given up: %w", err)
+		}
+		if e := b.w.rules().ReadStripe(r.Subject, r.Data); e.Outcome.Kind == "" {
+			all = append(all, parked{ParkedChange: redisquote.NewParkedChange(e, r.Sequence, r.Time)})
+		}
+	}
+	slices.SortFunc(all, func(x, y parked) int { return cmp.Compare(x.Sequence, y.Sequence) })
+	return all, nil
 }
 
 // waitingIn returns the changes parked in a link's hash, by sequence. One that cannot be read is passed over here: it was
@@ -98,12 +136,11 @@ func waitingIn(fields map[string]string) []parked {
 		if !strings.HasPrefix(field, redisquote.LinkParked) {
 			continue
 		}
-		var p parked
-		if err := json.Unmarshal([]byte(value), &p); err == nil {
-			all = append(all, p)
+		if p, err := redisquote.DecodeParkedChange(value); err == nil {
+			all = append(all, parked{ParkedChange: p})
 		}
 	}
-	slices.SortFunc(all, func(x, y parked) int { return int(x.Sequence) - int(y.Sequence) }) //nolint:gosec // far below 2^63
+	slices.SortFunc(all, func(x, y parked) int { return cmp.Compare(x.Sequence, y.Sequence) })
 	return all
 }
 

@@ -105,7 +105,7 @@ func (w *worker) release(ctx context.Context, request natsstream.ParkedRequest) 
 		return natsstream.ParkedAnswer{}, err
 	}
 	if request.GiveUp {
-		err = w.giveUp(ctx, record, before, request)
+		err = w.endWait(ctx, record, before, request)
 	} else {
 		it := &item{record: record, attempt: 1, again: true}
 		if err = w.settleOne(ctx, it); err == nil {
@@ -124,9 +124,8 @@ func (w *worker) release(ctx context.Context, request natsstream.ParkedRequest) 
 	}, nil
 }
 
-// giveUp ends the wait of a parked message. Its facts stay under the objects that it names: money whose link turns up after
-// all is still counted, and live state and a rebuilt one stay equal.
-func (w *worker) giveUp(ctx context.Context, record natsstream.Record, o redisquote.Outcome, request natsstream.ParkedRequest) error {
+// endWait gives a parked message up before its time. Money whose link turns up after all is still counted.
+func (w *worker) endWait(ctx context.Context, record natsstream.Record, o redisquote.Outcome, request natsstream.ParkedRequest) error {
 	subject, ok := event.ParseStripeSubject(record.Subject)
 	if !ok {
 		return fmt.Errorf("%s is no Stripe event's subject", record.Subject)
@@ -140,6 +139,7 @@ func (w *worker) giveUp(ctx context.Context, record natsstream.Record, o redisqu
 	pipe, keys := w.redis.Pipeline(), w.active.Keys()
 	pipe.HSet(ctx, keys.Outcomes(event.StreamStripe, record.Sequence), strconv.FormatUint(record.Sequence, 10), encodeOutcome(o))
 	for _, name := range change.Names {
+		giveUp(ctx, pipe, keys.Link(subject.Account, name), record.Sequence)
 		pipe.ZRem(ctx, keys.IndexParked(), redisquote.ParkedMember(subject.Account, name, record.Sequence))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {

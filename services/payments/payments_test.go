@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/redisquote"
 	"quittance.internal/libs/platform/redisquote/redistest"
 	"quittance.internal/services/payments"
 )
@@ -190,9 +193,53 @@ func TestAParkedChangeIsGivenUpAfterItsTime(t *testing.T) {
 	if o := r.outcome(seq, "ignored"); !strings.Contains(o.Reason, "unlinked") {
 		t.Errorf("outcome = %+v, want unlinked", o)
 	}
-	keys, err := r.cache.Keys(t.Context(), "g1:link:*").Result()
-	if err != nil || len(keys) != 0 {
-		t.Errorf("links left = %v, %v, want none", keys, err)
+	keys := redisquote.NewKeys(redisquote.Generation)
+	for _, object := range []string{"ch_1", "pi_foreign"} {
+		want := map[string]string{redisquote.LinkGivenUp + strconv.FormatUint(seq, 10): ""}
+		if left, err := r.cache.HGetAll(t.Context(), keys.Link(event.Platform, object)).Result(); err != nil || !maps.Equal(left, want) {
+			t.Errorf("link of %s = %v, %v, want %v: its place in the log and nothing else", object, left, err, want)
+		}
+	}
+	if waiting, err := r.read.ParkedMessages(t.Context()); err != nil || len(waiting) != 0 {
+		t.Errorf("ParkedMessages = %+v, %v, want none", waiting, err)
+	}
+}
+
+// However late a link turns up, it counts what it would have counted in time: Redis holds what a fold of the log makes of it. A refund
+// waits for its charge and the charge for its intent; both are given up, then the payment comes.
+func TestWhatWaitedInVainIsStillCountedWhenItsLinkTurnsUp(t *testing.T) {
+	r := newRig(t)
+	stop := r.run()
+	r.published("q_1", 1, 1000, event.Platform)
+	waiting := []uint64{
+		r.stripe("evt_re", "refund.created", "", refund("re_1", "ch_1", "", 1000)),
+		r.stripe("evt_ch", "charge.succeeded", "", charge("ch_1", "pi_1", 1000, 0)),
+	}
+	for _, seq := range waiting {
+		r.outcome(seq, "parked")
+	}
+	sweeper := r.config()
+	sweeper.Now = func() time.Time { return time.Now().Add(73 * time.Hour) }
+	if err := payments.SweepOnce(t.Context(), sweeper); err != nil {
+		t.Fatal(err)
+	}
+	for _, seq := range waiting {
+		r.outcome(seq, "ignored")
+	}
+	r.stripe("evt_cs", "checkout.session.completed", "", session("cs_1", "q_1", 1, 1000, "pi_1"))
+	live := r.status(event.Platform, "q_1", "refunded")
+	for _, seq := range waiting {
+		if o := r.outcome(seq, "applied"); o.Quote != "q_1" {
+			t.Errorf("outcome of %d = %+v, want it applied to q_1", seq, o)
+		}
+	}
+	stop()
+	if err := r.cache.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	r.run()
+	if folded := r.status(event.Platform, "q_1", "refunded"); folded.Digest != live.Digest {
+		t.Errorf("digest = %s, and %s when folded again", live.Digest, folded.Digest)
 	}
 }
 

@@ -56,17 +56,14 @@ func (b *batch) route(ctx context.Context) error {
 		if it.record.Stream != event.StreamStripe || !it.open() || len(it.targets) > 0 {
 			continue
 		}
-		waiting, err := json.Marshal(redisquote.ParkedChange{
-			Sequence: it.record.Sequence, EventID: it.change.EventID, Type: it.change.Type, Object: it.change.Object,
-			Facts: it.facts.Encode(), Names: it.change.Names, At: it.record.Time,
-		})
+		waiting, err := json.Marshal(redisquote.NewParkedChange(projection.StripeEvent{Change: it.change}, it.record.Sequence, it.record.Time))
 		if err != nil {
 			it.decide(projection.Dead, err.Error())
 			continue
 		}
 		for _, name := range it.change.Names {
 			key := b.keys.Link(it.owner, name)
-			pipe.HSet(ctx, key, fmt.Sprintf("%s%d", redisquote.LinkParked, it.record.Sequence), waiting)
+			pipe.HSet(ctx, key, parkedField(it.record.Sequence), waiting)
 			asks = append(asks, asked{it, name, pipe.HGetAll(ctx, key)})
 		}
 	}

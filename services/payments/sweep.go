@@ -22,7 +22,7 @@ const (
 )
 
 // sweepForever ends the wait of parked changes that nothing has linked for Config.ParkedFor: they are `ignored:
-// unlinked` from then on and leave Redis; the log keeps them. It also measures what still waits, and the dead letters.
+// unlinked` from then on, and Redis keeps of them where the log has them. It also measures what still waits, and the dead letters.
 func (w *worker) sweepForever(ctx context.Context) error {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
@@ -66,15 +66,24 @@ func (w *worker) sweep(ctx context.Context) error {
 // unpark drops one parked change, or a renewal's mark. Each write is harmless to repeat; the index entry goes last.
 func (w *worker) unpark(ctx context.Context, keys redisquote.Keys, member string) error {
 	account, object, sequence, ok := redisquote.ParseParkedMember(member)
-	if ok {
-		key := keys.Link(account, object)
-		name := redisquote.LinkParked + strconv.FormatUint(sequence, 10)
-		if sequence == 0 {
-			name = redisquote.LinkRenewal
-		} else if err := w.forgetOutcome(ctx, keys, account, object, sequence); err != nil {
+	pipe := w.redis.Pipeline()
+	switch {
+	case !ok:
+	case sequence == 0:
+		pipe.HDel(ctx, keys.Link(account, object), redisquote.LinkRenewal)
+	default:
+		inVain, err := w.forgetOutcome(ctx, keys, account, object, sequence)
+		if err != nil {
 			return err
 		}
-		if err := w.redis.HDel(ctx, key, name).Err(); err != nil {
+		if inVain {
+			giveUp(ctx, pipe, keys.Link(account, object), sequence)
+		} else {
+			pipe.HDel(ctx, keys.Link(account, object), parkedField(sequence))
+		}
+	}
+	if pipe.Len() > 0 {
+		if _, err := pipe.Exec(ctx); err != nil {
 			return fmt.Errorf("drop parked change: %w", err)
 		}
 	}
@@ -84,20 +93,33 @@ func (w *worker) unpark(ctx context.Context, keys redisquote.Keys, member string
 	return nil
 }
 
+// giveUp puts a change's place in the log where its facts stood. Who links the object sees one of the two, or both, which
+// is harmless: the place is written first.
+func giveUp(ctx context.Context, pipe redis.Pipeliner, link string, sequence uint64) {
+	pipe.HSet(ctx, link, redisquote.LinkGivenUp+strconv.FormatUint(sequence, 10), "")
+	pipe.HDel(ctx, link, parkedField(sequence))
+}
+
+func parkedField(sequence uint64) string {
+	return redisquote.LinkParked + strconv.FormatUint(sequence, 10)
+}
+
 // forgetOutcome turns the outcome parked into ignored, or into corroborated where its object was linked and only the record
-// of that was lost in a crash; one that has been decided since stays.
-func (w *worker) forgetOutcome(ctx context.Context, keys redisquote.Keys, account, object string, sequence uint64) error {
+// of that was lost in a crash; one that has been decided since stays. It reports whether the change has waited in vain.
+func (w *worker) forgetOutcome(ctx context.Context, keys redisquote.Keys, account, object string, sequence uint64) (bool, error) {
 	reader := redisquote.NewReader(w.redis, keys)
 	o, err := reader.Outcome(ctx, event.StreamStripe, sequence)
-	if errors.Is(err, redisquote.ErrNotFound) || err == nil && o.Outcome != projection.Parked {
-		return nil
-	}
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, redisquote.ErrNotFound):
+		return true, nil
+	case err != nil:
+		return false, err
+	case o.Outcome != projection.Parked:
+		return o.Outcome == projection.Ignored && o.Reason != projection.ReasonRenewal, nil // given up under another object
 	}
 	quotes, err := reader.LinkedQuotes(ctx, account, object)
 	if err != nil {
-		return err
+		return false, err
 	}
 	o.At, o.Handler = w.cfg.Now().UTC(), w.cfg.Version
 	if len(quotes) > 0 {
@@ -107,11 +129,11 @@ func (w *worker) forgetOutcome(ctx context.Context, keys redisquote.Keys, accoun
 	}
 	field := strconv.FormatUint(sequence, 10)
 	if err := w.redis.HSet(ctx, keys.Outcomes(event.StreamStripe, sequence), field, encodeOutcome(o)).Err(); err != nil {
-		return fmt.Errorf("record outcome: %w", err)
+		return false, fmt.Errorf("record outcome: %w", err)
 	}
 	if len(quotes) > 0 {
-		return nil
+		return false, nil
 	}
 	w.log.Warn("parked change given up", zap.Uint64("seq", sequence), zap.String("event_id", o.EventID), zap.String("type", o.Type))
-	return nil
+	return true, nil
 }

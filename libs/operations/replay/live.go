@@ -2,6 +2,7 @@ package replay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
 )
 
@@ -22,6 +24,8 @@ const pipelined = 500
 type live struct {
 	redis redis.UniversalClient
 	keys  redisquote.Keys
+	log   *natsstream.Log
+	rules projection.Rules
 	// base is the partial projection that is seeded; before is what is shown of each quote, and digest the true digest of its
 	// facts, "" where there are none.
 	base   *projection.Projection
@@ -31,9 +35,9 @@ type live struct {
 	waits map[uint64]bool
 }
 
-func newLive(client redis.UniversalClient, keys redisquote.Keys, rules projection.Rules) *live {
+func newLive(client redis.UniversalClient, keys redisquote.Keys, log *natsstream.Log, rules projection.Rules) *live {
 	return &live{
-		redis: client, keys: keys, base: projection.NewPartial(projection.Config{Rules: rules}),
+		redis: client, keys: keys, log: log, rules: rules, base: projection.NewPartial(projection.Config{Rules: rules}),
 		before: map[projection.Key]Side{}, digest: map[projection.Key]string{}, waits: map[uint64]bool{},
 	}
 }
@@ -62,7 +66,7 @@ func (l *live) load(ctx context.Context, m projection.Missing) error {
 	}
 	var found []projection.Waiting
 	err = l.each(ctx, links, func(i int, fields map[string]string) error {
-		waiting, err := l.seedLink(m.Objects[i], fields)
+		waiting, err := l.seedLink(ctx, m.Objects[i], fields)
 		found = append(found, waiting...)
 		return err
 	})
@@ -142,7 +146,7 @@ func (l *live) seedQuote(id string, fields map[string]string) error {
 }
 
 // seedLink returns the changes that are kept there and were not seeded yet.
-func (l *live) seedLink(o projection.Object, fields map[string]string) ([]projection.Waiting, error) {
+func (l *live) seedLink(ctx context.Context, o projection.Object, fields map[string]string) ([]projection.Waiting, error) {
 	var quotes []string
 	var waiting []uint64
 	var fresh []projection.Waiting
@@ -156,12 +160,12 @@ func (l *live) seedLink(o projection.Object, fields map[string]string) ([]projec
 			quotes = append(quotes, id)
 			continue
 		}
-		if !strings.HasPrefix(name, redisquote.LinkParked) {
-			continue
-		}
-		p, err := redisquote.DecodeParkedChange(value)
+		p, kept, err := l.keptChange(ctx, name, value)
 		if err != nil {
 			return nil, err
+		}
+		if !kept || slices.Contains(waiting, p.Sequence) {
+			continue
 		}
 		waiting = append(waiting, p.Sequence)
 		if l.waits[p.Sequence] {
@@ -179,6 +183,31 @@ func (l *live) seedLink(o projection.Object, fields map[string]string) ([]projec
 	slices.Sort(quotes)
 	l.base.SeedLink(o, quotes, renewal, waiting)
 	return fresh, nil
+}
+
+// keptChange reads a field of a link that keeps a change: the change itself, or where the log has it after it was given up.
+func (l *live) keptChange(ctx context.Context, name, value string) (p redisquote.ParkedChange, kept bool, err error) {
+	if strings.HasPrefix(name, redisquote.LinkParked) {
+		p, err = redisquote.DecodeParkedChange(value)
+		return p, err == nil, err
+	}
+	digits, ok := strings.CutPrefix(name, redisquote.LinkGivenUp)
+	if !ok {
+		return p, false, nil
+	}
+	sequence, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil {
+		return p, false, fmt.Errorf("field %s: %w", name, err)
+	}
+	r, err := l.log.ReadSequence(ctx, event.StreamStripe, sequence)
+	if errors.Is(err, natsstream.ErrNotFound) { // erased
+		return p, false, nil
+	}
+	if err != nil {
+		return p, false, err
+	}
+	e := l.rules.ReadStripe(r.Subject, r.Data)
+	return redisquote.NewParkedChange(e, r.Sequence, r.Time), e.Outcome.Kind == "", nil
 }
 
 func (l *live) seedWaiting(ctx context.Context, found []projection.Waiting) error {

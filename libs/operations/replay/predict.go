@@ -71,7 +71,7 @@ func (s System) predict(ctx context.Context, z selection.Frozen, resend bool) (*
 	if err != nil {
 		return nil, err
 	}
-	l := newLive(s.Redis, keys, rules)
+	l := newLive(s.Redis, keys, s.Log, rules)
 	p := &prediction{stream: z.Stream, gone: len(z.Sequences) - len(messages)}
 	work, err := s.fold(ctx, l, messages, p)
 	if err != nil {

@@ -72,7 +72,8 @@ func (k Keys) Pay(account, quote string) string {
 func (k Keys) PayEvents(account, quote string) string { return k.Pay(account, quote) + ":events" }
 
 // Link is the hash that says which quotes a Stripe object belongs to (fields LinkQuote+quote), whether it belongs to a
-// renewal (field LinkRenewal), and which changes wait for that answer (fields LinkParked+sequence).
+// renewal (field LinkRenewal), which changes wait for that answer (fields LinkParked+sequence), and which have waited in vain
+// (fields LinkGivenUp+sequence): of those the log alone holds the facts.
 func (k Keys) Link(account, object string) string {
 	return k.prefix + "link:{" + account + ":" + object + "}"
 }
@@ -172,4 +173,5 @@ const (
 	LinkQuote   = "q"
 	LinkRenewal = "r"
 	LinkParked  = "p"
+	LinkGivenUp = "g"
 )
