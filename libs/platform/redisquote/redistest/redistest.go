@@ -7,6 +7,7 @@ import (
 	"net"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,19 +22,20 @@ type Server struct {
 	// URL is its address as REDIS_URL takes it.
 	URL string
 
-	tb   testing.TB
-	args []string
-	port int
-	cmd  *exec.Cmd
+	tb     testing.TB
+	args   []string
+	port   int
+	served bool // has run once: then the port stays
+	cmd    *exec.Cmd
+	ended  chan struct{} // closed when cmd has
 }
 
 // Start starts a server with appendonly off, or with the given further arguments; it ends with the test.
 func Start(tb testing.TB, args ...string) *Server {
 	tb.Helper()
-	s := &Server{tb: tb, port: freePort(tb)}
-	s.URL = fmt.Sprintf("redis://127.0.0.1:%d/0", s.port)
+	s := &Server{tb: tb}
 	s.args = append([]string{
-		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", tb.TempDir(), "--save", "", "--appendonly", "no",
+		"--bind", "127.0.0.1", "--dir", tb.TempDir(), "--save", "", "--appendonly", "no",
 		"--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "warning",
 	}, args...)
 	s.Start()
@@ -51,15 +53,46 @@ func (s *Server) Start() {
 	if err != nil {
 		s.tb.Fatal("neither redis-server nor valkey-server is on PATH; on Debian: apt-get install redis-server (make test does it as root)")
 	}
-	s.cmd = exec.Command(binary, s.args...)
-	if err := s.cmd.Start(); err != nil {
-		s.tb.Fatal(err)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		if !s.served {
+			s.port = freePort(s.tb)
+			s.URL = fmt.Sprintf("redis://127.0.0.1:%d/0", s.port)
+		}
+		err := s.launch(binary, deadline)
+		if err == nil {
+			s.served = true
+			return
+		}
+		if time.Now().After(deadline) {
+			s.tb.Fatal(err)
+		}
 	}
+}
+
+// launch starts the process and waits until it answers. Somebody else may have taken the port meanwhile; then the process ends, and
+// whatever answers there is not ours.
+func (s *Server) launch(binary string, deadline time.Time) error {
+	s.cmd, s.ended = exec.Command(binary, append([]string{"--port", strconv.Itoa(s.port)}, s.args...)...), make(chan struct{})
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	go func(cmd *exec.Cmd, ended chan struct{}) { _ = cmd.Wait(); close(ended) }(s.cmd, s.ended)
 	client := redis.NewClient(&redis.Options{Addr: s.addr()})
 	defer client.Close()
-	for deadline := time.Now().Add(20 * time.Second); client.Ping(s.tb.Context()).Err() != nil; {
+	for ours := fmt.Sprintf("process_id:%d\r\n", s.cmd.Process.Pid); ; {
+		info, err := client.Info(s.tb.Context(), "server").Result()
+		if strings.Contains(info, ours) {
+			return nil
+		}
+		select {
+		case <-s.ended:
+			s.cmd = nil
+			return fmt.Errorf("redis-server has ended before it answered on port %d: is the port taken?", s.port)
+		case <-time.After(10 * time.Millisecond):
+		}
 		if time.Now().After(deadline) {
-			s.tb.Fatal("redis-server did not answer within 20 s")
+			s.Stop()
+			return fmt.Errorf("redis-server does not answer on port %d: %w", s.port, err)
 		}
 	}
 }
@@ -70,7 +103,7 @@ func (s *Server) Stop() {
 		return
 	}
 	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait()
+	<-s.ended
 	s.cmd = nil
 }
 
