@@ -119,12 +119,12 @@ func subscribe(t *testing.T, nc *nats.Conn, cfg quotepaid.Config, handler quotep
 	return stop
 }
 
-// eventually polls until ok, at most 20 s.
+// eventually polls until ok, at most a minute.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %s", what)
+			t.Fatalf("not within a minute: %s", what)
 		}
 	}
 }
@@ -265,12 +265,12 @@ func TestHeartbeatsHoldASlowEvent(t *testing.T) {
 	s := startServer(t)
 	s.paid(t, 1)
 	var got seen
-	const wait = 150 * time.Millisecond
+	const wait = time.Second // a heartbeat every third of it, also on a loaded machine
 	subscribe(t, s.nc, quotepaid.Config{Name: "billing", AckWait: wait, Concurrency: 2, Observe: got.observe}, func(ctx context.Context, p quotepaid.Paid) error {
 		got.quote(p)
 		select {
 		case <-ctx.Done():
-		case <-time.After(5 * wait): // the second worker would get it meanwhile
+		case <-time.After(3 * wait): // the second worker would get it meanwhile
 		}
 		return ctx.Err()
 	})
@@ -354,7 +354,7 @@ func TestADeletedConsumerEndsSubscribe(t *testing.T) {
 		if err == nil {
 			t.Error("Subscribe = nil, want an error: a new consumer would begin anew")
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("Subscribe goes on without its consumer")
 	}
 }

