@@ -18,11 +18,9 @@ import (
 	"quittance.internal/libs/platform/redisquote"
 )
 
-// setAside stores the batch's dead messages in the stream DEAD.
+// setAside stores the batch's dead messages in the stream DEAD, also those that only a rebuild finds dead: another policy or
+// another version than yesterday's reads them. A letter that is there already stays as it stands.
 func (b *batch) setAside(ctx context.Context) error {
-	if b.build != nil {
-		return nil // who works on the message for the generation in use does it
-	}
 	for _, it := range b.items {
 		if it.err != nil || it.out.Outcome != projection.Dead {
 			continue

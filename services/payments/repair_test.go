@@ -51,13 +51,7 @@ func TestADamagedMessageDoesNotHoldUpARepair(t *testing.T) {
 func TestADamagedMessageStopsARebuild(t *testing.T) {
 	r := damaged(t)
 	r.run()
-	body, err := json.Marshal(natsstream.RebuildRequest{By: "ada@desk", Reason: "ticket 9"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.nats.Conn("operator").Request(natsstream.RebuildSubject, body, 30*time.Second); err != nil {
-		t.Fatal(err)
-	}
+	r.rebuild()
 	r.eventually("the rebuild tells its trouble", func() error {
 		s, err := r.log.RebuildState(t.Context())
 		if err == nil && !strings.Contains(s.Trouble, "cannot read 1 messages, the first is 1:") {
