@@ -45,13 +45,18 @@ type tie struct {
 }
 
 // freshObjects lists the ties that neither the loaded facts nor an earlier round has made.
+//
+// After a loss the loaded facts prove nothing: who had linked before it may have committed after it.
 func (b *batch) freshObjects() []tie {
 	var ties []tie
 	for _, s := range b.order {
-		if !s.changed || s.err != nil {
+		if s.err != nil || !s.changed && !b.relink {
 			continue
 		}
-		known := s.loaded.Objects()
+		var known []string
+		if !b.relink {
+			known = s.loaded.Objects()
+		}
 		for _, object := range s.facts.Objects() {
 			if _, old := slices.BinarySearch(known, object); !old && !s.linked[object] {
 				s.linked[object] = true

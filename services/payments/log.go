@@ -2,7 +2,6 @@ package payments
 
 import (
 	"context"
-	"time"
 
 	"quittance.internal/libs/platform/natsstream"
 )
@@ -13,10 +12,9 @@ type eventLog interface {
 	Facts(ctx context.Context, messages []natsstream.Message) []natsstream.Result
 	SetAside(ctx context.Context, d natsstream.DeadLetter) error
 	LatestGeneration(ctx context.Context) (natsstream.Generation, error)
+	ReadSequence(ctx context.Context, stream string, sequence uint64) (natsstream.Record, error)
 	AckFloor(ctx context.Context, stream, durable string) (uint64, error)
 	ScanWhole(ctx context.Context, stream string, from uint64, limit int) (natsstream.Page, error)
-	ReadSequence(ctx context.Context, stream string, sequence uint64) (natsstream.Record, error)
-	SequenceAt(ctx context.Context, stream string, at time.Time) (uint64, error)
 }
 
 var _ eventLog = (*natsstream.Log)(nil)

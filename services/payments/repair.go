@@ -17,16 +17,12 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/platform/fault"
-	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
 )
 
 const (
 	// watchEvery is how often the worker looks whether Redis is still the one it knows.
 	watchEvery = time.Second
-	// overlap is how far before the acknowledged messages a repair begins when Redis may have lost its last writes:
-	// far more than any failover or AOF window that was measured (at most 7 s).
-	overlap = 15 * time.Minute
 	// repairBatch is how many messages a repair folds together.
 	repairBatch = 1000
 	identityKey = "redis.identity"
@@ -41,8 +37,8 @@ type keyValue interface {
 }
 
 // guard keeps the projection whole: it checks Redis at once and then every second, and folds the log again where keys
-// were lost (no marker: from the beginning) or may have been (another server or replica answers: from 15 minutes before
-// the acknowledged messages). No batch is worked on meanwhile, and the worker is not ready. It returns an error only
+// were lost (no marker: from the beginning) or may have been (another server or replica answers: from what was acknowledged
+// 15 minutes ago; see floor.go). No batch is worked on meanwhile, and the worker is not ready. It returns an error only
 // when Redis is set up so that it would lose keys again.
 func (w *worker) guard(ctx context.Context) error {
 	w.gate.Lock()
@@ -83,6 +79,10 @@ func (w *worker) guard(ctx context.Context) error {
 
 // inspect compares Redis with what was last known of it and repairs if need be. It takes the gate before it repairs.
 func (w *worker) inspect(ctx context.Context, locked *bool) (bool, error) {
+	next, err := w.nextFloors(ctx)
+	if err != nil {
+		return false, err
+	}
 	now, whole, err := w.survey(ctx)
 	if err == nil && !whole {
 		now, whole, err = w.surveyWritten(ctx)
@@ -95,7 +95,7 @@ func (w *worker) inspect(ctx context.Context, locked *bool) (bool, error) {
 		return false, err
 	}
 	if whole && maps.Equal(now, known) {
-		return true, nil
+		return true, w.noteFloors(ctx, next)
 	}
 	if !*locked {
 		w.gate.Lock()
@@ -204,7 +204,7 @@ func (w *worker) repair(ctx context.Context, fromStart bool) error {
 		from := uint64(1)
 		if !fromStart {
 			var err error
-			if from, err = w.beforeAckFloor(ctx, stream); err != nil {
+			if from, err = w.beforeLoss(ctx, stream); err != nil {
 				return err
 			}
 		}
@@ -247,29 +247,6 @@ func (w *worker) endRepair(ctx context.Context, keys redisquote.Keys, nonce stri
 	return nil
 }
 
-// beforeAckFloor returns the sequence at which a repair of the last writes begins.
-func (w *worker) beforeAckFloor(ctx context.Context, stream string) (uint64, error) {
-	floor, err := w.events.AckFloor(ctx, stream, natsstream.DurablePayments)
-	if err != nil {
-		return 0, err
-	}
-	if floor == 0 {
-		return 1, nil
-	}
-	last, err := w.events.ReadSequence(ctx, stream, floor)
-	if errors.Is(err, natsstream.ErrNotFound) {
-		return 1, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	from, err := w.events.SequenceAt(ctx, stream, last.Time.Add(-overlap))
-	if errors.Is(err, natsstream.ErrNotFound) { // not the floor either, which was read just now: a damaged message
-		return 1, nil
-	}
-	return from, err
-}
-
 // foldAgain leads a stream's messages from a sequence to its end through the same steps as new ones. Messages that NATS
 // cannot read any more are left out: to wait for them would be to stand still for ever.
 func (w *worker) foldAgain(ctx context.Context, keys redisquote.Keys, stream string, from uint64) error {
@@ -289,7 +266,7 @@ func (w *worker) foldAgain(ctx context.Context, keys redisquote.Keys, stream str
 			items[i] = &item{record: r, attempt: 1}
 		}
 		b := w.newBatch(items)
-		b.keys = keys
+		b.keys, b.relink = keys, true
 		if err := b.settle(ctx); err != nil {
 			return fmt.Errorf("fold %s again: %w", stream, err)
 		}

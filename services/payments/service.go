@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/redis/go-redis/v9"
@@ -134,6 +135,8 @@ type worker struct {
 	metrics                   *metrics
 	commitScript, draftScript script
 	published                 *recent
+
+	noted time.Time // when the floors on record were last looked at; the guard's alone
 
 	// gate is held for reading while a batch is worked on and for writing while the projection is folded again.
 	gate sync.RWMutex

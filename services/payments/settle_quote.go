@@ -36,6 +36,7 @@ type batch struct {
 	keys    redisquote.Keys              // of the generation that the batch is written into; the active one from apply on, if nobody sets it
 	build   *build                       // set where a generation is built beside the one in use: nothing is acknowledged then
 	old     map[place]redisquote.Outcome // of the generation in use, where another one is built
+	relink  bool                         // links may be lost of facts that are not: tie them all
 	items   []*item
 	quotes  map[target]*settlement
 	order   []*settlement   // in the order of first appearance, so that runs are reproducible
