@@ -77,7 +77,7 @@ func (s *Server) launch(binary string, deadline time.Time) error {
 		return err
 	}
 	go func(cmd *exec.Cmd, ended chan struct{}) { _ = cmd.Wait(); close(ended) }(s.cmd, s.ended)
-	client := redis.NewClient(&redis.Options{Addr: s.addr()})
+	client := redis.NewClient(&redis.Options{Addr: s.addr(), DialerRetryTimeout: 5 * time.Millisecond}) // 100 ms by itself, of a start of 20
 	defer client.Close()
 	for ours := fmt.Sprintf("process_id:%d\r\n", s.cmd.Process.Pid); ; {
 		info, err := client.Info(s.tb.Context(), "server").Result()
