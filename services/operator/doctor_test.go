@@ -104,6 +104,7 @@ func TestDriftIsFoundByDoctorAndDeclare(t *testing.T) {
 }
 
 func TestRedisThatEvictsIsFound(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if err := w.redis.ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err(); err != nil {
 		t.Fatal(err)

@@ -84,6 +84,7 @@ func (s *shelf) decided(stream string, seq uint64, o redisquote.Outcome) {
 }
 
 func TestEventsListShowsWhatFailedFirstWhenAsked(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	for n := range 120 {
 		id := fmt.Sprintf("evt_%d", n)
@@ -171,6 +172,7 @@ func (l *lines) await(t *testing.T, texts ...string) {
 }
 
 func TestEventsTailFollowsOverALostConnectionAndEndsWellOnCtrlC(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	s.stored("evt_before", "a.b", "{}")
 	ctx, interrupt := context.WithCancel(t.Context())
