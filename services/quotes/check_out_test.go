@@ -1,7 +1,6 @@
 package quotes_test
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -343,15 +342,5 @@ func TestOnlyTheCustomerThatOurSessionMadeIsNamed(t *testing.T) { // R28, R30, R
 // customersDone reports whether every quote.paid was worked on.
 func (f *fixture) customersDone(t *testing.T) bool {
 	t.Helper()
-	c, err := f.nats.Log("test").JetStream().Consumer(t.Context(), event.StreamQuotes, "customers")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// What was stored a moment ago may not be counted as pending yet, so the last quote.paid must be acknowledged too.
-	last, err := f.nats.Log("test").Read(t.Context(), event.StreamQuotes, "quote.paid.>")
-	if err != nil && !errors.Is(err, natsstream.ErrNotFound) {
-		t.Fatal(err)
-	}
-	info, err := c.Info(t.Context())
-	return err == nil && info.NumPending == 0 && info.NumAckPending == 0 && info.AckFloor.Stream >= last.Sequence
+	return f.upToDate(t, event.StreamQuotes, f.consumer(t, event.StreamQuotes, natsstream.DurableCustomers))
 }

@@ -144,6 +144,7 @@ func TestAQuoteWithThousandsOfFailedChargesStillWorks(t *testing.T) {
 }
 
 func TestTroubleOfAServerIsSaidAndPasses(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	id := f.create(t)
 	other := f.create(t)

@@ -1,6 +1,7 @@
 package quotes_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -79,11 +80,22 @@ func (f *fixture) timersDone(t *testing.T, fired uint64) {
 	t.Helper()
 	planner, timers := f.consumer(t, event.StreamQuotes, natsstream.DurablePlanner), f.consumer(t, event.StreamTimers, natsstream.DurableTimers)
 	eventually(t, "all timers are done", func() bool {
-		p, err1 := planner.Info(t.Context())
-		i, err2 := timers.Info(t.Context())
-		return err1 == nil && err2 == nil && p.NumPending == 0 && p.NumAckPending == 0 &&
-			i.NumPending == 0 && i.NumAckPending == 0 && i.Delivered.Stream >= fired && timersLeft(t, f) == 0
+		// In this order: who plans is done, so that no timer comes any more; none waits, so that each has fired; all are done.
+		return f.upToDate(t, event.StreamQuotes, planner) && timersLeft(t, f) == 0 && f.upToDate(t, event.StreamTimers, timers) &&
+			timers.CachedInfo().Delivered.Stream >= fired
 	})
+}
+
+// upToDate reports whether a consumer has acknowledged all that is stored for it. What was stored a moment ago may not be
+// counted as pending yet, so the last message must be acknowledged too.
+func (f *fixture) upToDate(t *testing.T, stream string, c jetstream.Consumer) bool {
+	t.Helper()
+	last, err := f.nats.Log("test").Read(t.Context(), stream, c.CachedInfo().Config.FilterSubject)
+	if err != nil && !errors.Is(err, natsstream.ErrNotFound) {
+		t.Fatal(err)
+	}
+	info, err := c.Info(t.Context())
+	return err == nil && info.NumPending == 0 && info.NumAckPending == 0 && info.AckFloor.Stream >= last.Sequence
 }
 
 // timersLeft counts the schedules that wait.
@@ -112,6 +124,7 @@ func (f *fixture) chores(name, result string) (n int) {
 
 // R44
 func TestATimerSaysThatAQuoteHasExpired(t *testing.T) {
+	t.Parallel()
 	f, clock := startReal(t, 0)
 	f.run(t) // a second instance shares the work
 	end := time.Now().Add(2 * time.Second).Truncate(time.Second)
@@ -156,6 +169,7 @@ func TestATimerSaysThatAQuoteHasExpired(t *testing.T) {
 
 // R44, R61
 func TestTimersOutliveTheServerAndTheService(t *testing.T) {
+	t.Parallel()
 	f, clock := startReal(t, 0)
 	id, _ := f.offered(t, ending(time.Now().Add(3*time.Second)))
 	eventually(t, "the timer is planned", func() bool { return timersLeft(t, f) == 1 || f.said(t, id, "expired", "1") })
@@ -169,6 +183,7 @@ func TestTimersOutliveTheServerAndTheService(t *testing.T) {
 
 // R44, R61: the crash between quote.published and its timers.
 func TestACrashBeforeItsTimersArePlannedLosesNone(t *testing.T) {
+	t.Parallel()
 	f, clock := startReal(t, 0)
 	js := f.nats.Log("test").JetStream()
 	if _, err := js.PauseConsumer(t.Context(), event.StreamQuotes, natsstream.DurablePlanner, time.Now().Add(time.Hour)); err != nil {
@@ -189,6 +204,7 @@ func TestACrashBeforeItsTimersArePlannedLosesNone(t *testing.T) {
 
 // R27, R44
 func TestEachRevisionHasItsOwnTimer(t *testing.T) {
+	t.Parallel()
 	f, clock := startReal(t, 0)
 	first := time.Now().Add(3 * time.Second)
 	id, _ := f.offered(t, ending(first))
@@ -208,6 +224,7 @@ func TestEachRevisionHasItsOwnTimer(t *testing.T) {
 
 // R44: the session ends with the quote, also where the timer comes early by our clock and Stripe is away at first.
 func TestExpiryEndsTheOpenSessionAtStripe(t *testing.T) {
+	t.Parallel()
 	f, clock := startReal(t, 0)
 	s := f.withStripe(t)
 	id, token := f.offered(t, ending(time.Now().Add(2*time.Second)))
@@ -238,6 +255,7 @@ func TestExpiryEndsTheOpenSessionAtStripe(t *testing.T) {
 
 // A session that was completed in time is left to its payment, and what Stripe refuses is set aside, seen by operators.
 func TestExpiryLeavesWhatItCannotEnd(t *testing.T) { // R44, R69
+	t.Parallel()
 	f, clock := startReal(t, 0)
 	s := f.withStripe(t)
 	end := ending(time.Now().Add(3 * time.Second))
@@ -269,6 +287,7 @@ func TestExpiryLeavesWhatItCannotEnd(t *testing.T) { // R44, R69
 
 // R27, R44: money that is there or under way keeps a quote from expiring.
 func TestAPaymentKeepsAQuoteFromExpiring(t *testing.T) {
+	t.Parallel()
 	f, clock := startReal(t, 0)
 	end := ending(time.Now().Add(2 * time.Second))
 	settled, _ := f.offered(t, end)
@@ -291,6 +310,7 @@ func TestAPaymentKeepsAQuoteFromExpiring(t *testing.T) {
 
 // Beside R44: the owner is told before.
 func TestAReminderIsSaidOnceBeforeTheExpiry(t *testing.T) {
+	t.Parallel()
 	const before = 10 * time.Minute
 	f, clock := startReal(t, before)
 	end := time.Now().Add(before + 3*time.Second).Truncate(time.Second)
@@ -334,6 +354,7 @@ func TestAReminderIsSaidOnceBeforeTheExpiry(t *testing.T) {
 }
 
 func TestRemindersCanBeSwitchedOff(t *testing.T) {
+	t.Parallel()
 	f, clock := startReal(t, 0)
 	id, _ := f.offered(t, ending(time.Now().Add(2*time.Second)))
 	clock.set(0)
