@@ -213,7 +213,13 @@ func (r *rig) drained() {
 			if err != nil {
 				return err
 			}
-			if i := c.CachedInfo(); i.NumPending+uint64(i.NumAckPending) > 0 {
+			// What was stored a moment ago may not be counted as pending yet, so the last message must be acknowledged too.
+			i := c.CachedInfo()
+			last, err := r.log.Read(r.t.Context(), stream, ">")
+			if err != nil && !errors.Is(err, natsstream.ErrNotFound) {
+				return err
+			}
+			if i.NumPending+uint64(i.NumAckPending) > 0 || i.AckFloor.Stream < last.Sequence {
 				return errors.New("messages are left")
 			}
 			return nil

@@ -220,10 +220,10 @@ func (h *hook) types() []string {
 	return types
 }
 
-// until polls until ok, at most ten seconds.
+// until polls until ok, at most a minute.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(10 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
