@@ -104,6 +104,11 @@ alerts: promtool ## test the alert rules, and that rules, dashboard and runbooks
 .PHONY: check
 check: lint alone drift fences test ## everything that CI runs
 
+.PHONY: simulate
+simulate: ## the production code through a million random schedules with faults, in memory (SEED=n tells one, SCHEDULES=n, FROM=seed, SABOTAGE=name)
+	@go run ./services/allinone/simulate $(if $(SEED),-seed $(SEED)) $(if $(SCHEDULES),-schedules $(SCHEDULES)) \
+		$(if $(FROM),-from $(FROM)) $(if $(SABOTAGE),-sabotage $(SABOTAGE))
+
 .PHONY: drill
 drill: servers ## rehearse incidents on real processes at full size and write what was typed to docs/drill.md
 	DRILL_TRANSCRIPT=$(CURDIR)/docs/drill.md go test -count=1 -timeout 30m -run '^TestIncidentDrill$$' ./services/allinone/drill

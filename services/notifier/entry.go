@@ -93,9 +93,9 @@ func (e Entry) encode() []byte {
 	return b
 }
 
-// decodeEntry reads an entry; one of a state that this version does not know is an error, so that an older notifier
+// DecodeEntry reads an entry; one of a state that this version does not know is an error, so that an older notifier
 // leaves alone what a newer one began.
-func decodeEntry(b []byte) (Entry, error) {
+func DecodeEntry(b []byte) (Entry, error) {
 	var e Entry
 	if err := json.Unmarshal(b, &e); err != nil {
 		return Entry{}, fmt.Errorf("decode ledger entry: %w", err)

@@ -191,9 +191,6 @@ func OpenShelf(ctx context.Context, logs *natsstream.Log) (Shelf, error) {
 	return openShelf(ctx, logs.JetStream(), shelfConfig{})
 }
 
-// DecodeEntry is decodeEntry.
-func DecodeEntry(b []byte) (Entry, error) { return decodeEntry(b) }
-
 // EncodeEntry is the JSON of an entry.
 func EncodeEntry(e Entry) ([]byte, error) { return json.Marshal(e) }
 

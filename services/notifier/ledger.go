@@ -57,7 +57,7 @@ func (l *ledger) read(ctx context.Context, key string) (line, error) {
 	if err != nil {
 		return line{}, fmt.Errorf("read ledger entry %s: %w", key, err)
 	}
-	e, err := decodeEntry(b)
+	e, err := DecodeEntry(b)
 	if err != nil {
 		return line{}, fmt.Errorf("read ledger entry %s: %w", key, err)
 	}

@@ -61,3 +61,6 @@ func (c *Core) Apply(ctx context.Context, b *Batch) { b.at.err = c.w.within(ctx,
 
 // Conclude tries once to bring the batch to its end and to answer its messages. After an error it is to be called again.
 func (c *Core) Conclude(ctx context.Context, b *Batch) error { return c.w.finish(ctx, &b.at) }
+
+// Sweep ends the wait of changes that nothing has linked for Config.ParkedFor.
+func (c *Core) Sweep(ctx context.Context) error { return c.w.sweep(ctx) }

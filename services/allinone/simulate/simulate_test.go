@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestMain(m *testing.M) {
+	if err := learnRefusals(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// TestNoScheduleBreaksAnInvariant is the short form of `make simulate`, with seeds of its own.
+func TestNoScheduleBreaksAnInvariant(t *testing.T) {
+	var out bytes.Buffer
+	if code := run(t.Context(), options{schedules: schedulesHere, from: 1_000_000_000, workers: 2}, &out); code != 0 {
+		t.Fatalf("simulate = %d, want 0:\n%s", code, out.String())
+	}
+	t.Log(strings.TrimSpace(out.String()))
+}
+
+// TestEverySabotageIsFound takes one rule away at a time. Whoever weakens a check, or makes the schedules so tame that they do
+// not reach what the rule is for, sees it here.
+func TestEverySabotageIsFound(t *testing.T) {
+	t.Parallel()
+	all := writeLives()
+	for _, s := range sabotages {
+		t.Run(string(s.how), func(t *testing.T) {
+			t.Parallel()
+			failed, c := search(t.Context(), all, options{schedules: 5000, from: 1, sabotage: s.how, workers: 1})
+			if failed == 0 {
+				t.Fatalf("without %s no schedule of %d has failed", s.what, c.schedules)
+			}
+			w := newWorld(t.Context(), s.how)
+			defer w.close()
+			w.tape.begin(failed)
+			if w.run(all); w.broken == "" {
+				t.Fatalf("seed %d failed and does not fail again", failed)
+			}
+			t.Logf("without %s: found by schedule %d, %s", s.what, failed, w.broken)
+		})
+	}
+}
+
+// TestAFailureIsToldInItsPlainestForm: of what has nothing to do with it, nothing is left.
+func TestAFailureIsToldInItsPlainestForm(t *testing.T) {
+	t.Parallel()
+	all := writeLives()
+	failed, _ := search(t.Context(), all, options{schedules: 5000, from: 1, sabotage: ledgerInRedis, workers: 1})
+	w := newWorld(t.Context(), ledgerInRedis)
+	defer w.close()
+	f := w.explain(all, failed)
+	if f.invariant != "I6 mail" {
+		t.Errorf("seed %d breaks %q, want I6 mail", failed, f.invariant)
+	}
+	told := strings.Join(f.trace, "\n")
+	for _, of := range []string{"redis is wiped", "takes the mail", "VIOLATED"} {
+		if !strings.Contains(told, of) {
+			t.Errorf("the trace does not tell %q:\n%s", of, told)
+		}
+	}
+	if strings.Contains(told, "FAULT") {
+		t.Errorf("the trace tells of faults that it does not take:\n%s", told)
+	}
+}
+
+// TestAScheduleFollowsFromItsSeed: what happens in a schedule does not depend on what ran before it, or on chance.
+func TestAScheduleFollowsFromItsSeed(t *testing.T) {
+	t.Parallel()
+	all := writeLives()
+	first, second := newWorld(t.Context(), none), newWorld(t.Context(), none)
+	defer first.close()
+	defer second.close()
+	first.tracing, second.tracing = true, true
+	for seed := uint64(1); seed <= 100; seed++ {
+		first.tape.begin(seed)
+		first.run(all)
+	}
+	for seed := uint64(7); seed <= 100; seed += 7 {
+		first.tape.begin(seed)
+		first.run(all)
+		second.tape.begin(seed)
+		second.run(all)
+		if !slices.Equal(first.trace, second.trace) {
+			t.Fatalf("seed %d: two runs differ:\n%s\n\n%s", seed, strings.Join(first.trace, "\n"), strings.Join(second.trace, "\n"))
+		}
+		second.tape.replay(slices.Clone(first.tape.taken))
+		second.run(all)
+		if !slices.Equal(first.trace, second.trace) {
+			t.Fatalf("seed %d: its decisions played again make another run", seed)
+		}
+	}
+}
+
+func BenchmarkSchedule(b *testing.B) {
+	all := writeLives()
+	w := newWorld(b.Context(), none)
+	defer w.close()
+	b.ReportAllocs()
+	for seed := uint64(1); b.Loop(); seed++ {
+		w.tape.begin(seed)
+		w.run(all)
+		if w.broken != "" {
+			b.Fatalf("seed %d breaks %s: %s", seed, w.broken, w.why)
+		}
+	}
+}
