@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"quittance.internal/libs/domain/jsonscan"
 )
 
 // Who writes quote events (Envelope.Source).
@@ -70,14 +72,64 @@ func (e Envelope) Encode() []byte {
 // Decode reads a structured CloudEvent. Attributes that this version does not
 // know are passed over; an error says that it is no CloudEvent 1.x of ours.
 func Decode(b []byte) (Envelope, error) {
-	var e Envelope
-	if err := json.Unmarshal(b, &e); err != nil {
-		return Envelope{}, fmt.Errorf("decode envelope: %w", err)
+	e, usual := scan(b)
+	if !usual {
+		e = Envelope{}
+		if err := json.Unmarshal(b, &e); err != nil {
+			return Envelope{}, fmt.Errorf("decode envelope: %w", err)
+		}
 	}
 	if err := e.check("quote."); err != nil {
 		return Envelope{}, fmt.Errorf("decode envelope: %w", err)
 	}
 	return e, nil
+}
+
+var errUnusual = errors.New("not as Encode writes it")
+
+// scan reads an envelope of nothing but the members that Encode writes, several
+// times faster than encoding/json, and as that would. usual is false for
+// everything else.
+func scan(b []byte) (e Envelope, usual bool) {
+	c := jsonscan.NewCursor(b)
+	err := c.Object(func(key []byte) error {
+		value, err := c.Raw()
+		if err != nil {
+			return err
+		}
+		var into *string
+		switch string(key) {
+		case "specversion":
+			into = &e.SpecVersion
+		case "id":
+			into = &e.ID
+		case "source":
+			into = &e.Source
+		case "type":
+			into = &e.Type
+		case "subject":
+			into = &e.Subject
+		case "time":
+			return e.Time.UnmarshalJSON(value)
+		case "datacontenttype":
+			into = &e.DataContentType
+		case "dataschema":
+			into = &e.DataSchema
+		case "traceparent":
+			into = &e.TraceParent
+		case "data":
+			e.Data = bytes.Clone(value)
+			return nil
+		default:
+			return errUnusual
+		}
+		text, ok := jsonscan.String(value)
+		if *into = text; !ok {
+			return errUnusual
+		}
+		return nil
+	})
+	return e, err == nil && c.Done()
 }
 
 // check is what every envelope must have to be used at all; prefix is what its

@@ -1,0 +1,4 @@
+package event
+
+// Scan is the fast way to read an envelope.
+var Scan = scan
