@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/platform/fault"
 	"quittance.internal/libs/platform/natsstream"
@@ -78,14 +79,40 @@ func (b *batch) linkRound(ctx context.Context, ties []tie) error {
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("link objects: %w", err)
 	}
+	var again []parked
 	for i, t := range ties {
-		all, err := b.givenUpIn(ctx, reads[i].Val())
+		inVain, err := b.givenUpIn(ctx, reads[i].Val())
 		if err != nil {
 			return err
 		}
-		for _, waiting := range append(waitingIn(reads[i].Val()), all...) {
+		for _, waiting := range append(waitingIn(reads[i].Val()), inVain...) {
 			t.release(waiting)
 		}
+		for _, p := range inVain {
+			p.account = t.s.account
+			again = append(again, p)
+		}
+	}
+	return b.waitAgain(ctx, again)
+}
+
+// waitAgain lets changes that were given up wait again until the batch records what became of them: should it not come to
+// that, the sweep finds them.
+func (b *batch) waitAgain(ctx context.Context, changes []parked) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	pipe := b.w.redis.Pipeline()
+	for _, p := range changes {
+		b.overwrite(ctx, pipe, p, redisquote.Outcome{Outcome: projection.Parked, Reason: projection.ReasonWaits})
+		for _, name := range p.Names {
+			pipe.ZAddNX(ctx, b.keys.IndexParked(), redis.Z{
+				Score: float64(b.began.UnixMilli()), Member: redisquote.ParkedMember(p.account, name, p.Sequence),
+			})
+		}
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("index parked changes: %w", err)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/platform/redisquote"
+	"quittance.internal/services/payments"
 )
 
 var firstKeys = redisquote.NewKeys(redisquote.Generation)
@@ -115,6 +116,37 @@ func TestARepairGoesBackToWhatWasAcknowledgedBefore(t *testing.T) {
 		if len(folded) != 1 || folded[0].ContextMap()["messages"] != want {
 			t.Errorf("folded again of %s: %v, want %d messages", stream, folded, want)
 		}
+	}
+}
+
+// A worker ties a charge to its quote and dies before the commit. Long after, the sweep comes before the message that made
+// the tie. What had waited under it is not forgotten, since no quote counts it yet.
+func TestWhatIsTiedAndNotCountedYetOutlivesTheSweep(t *testing.T) {
+	r := newRig(t)
+	r.run()
+	r.published("q_1", 1, 1000, event.Platform)
+	waiting := []uint64{
+		r.stripe("evt_re", "refund.created", "", refund("re_1", "ch_1", "", 1000)),
+		r.stripe("evt_ch", "charge.succeeded", "", charge("ch_1", "pi_1", 1000, 0)),
+	}
+	for _, sequence := range waiting {
+		r.outcome(sequence, "parked")
+	}
+	r.drained()
+	for _, object := range []string{"ch_1", "pi_1"} {
+		if err := r.cache.HSet(t.Context(), firstKeys.Link(event.Platform, object), redisquote.LinkQuote+"q_1", "1").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sweeper := r.config()
+	sweeper.Now = func() time.Time { return time.Now().Add(73 * time.Hour) }
+	if err := payments.SweepOnce(t.Context(), sweeper); err != nil {
+		t.Fatal(err)
+	}
+	r.stripe("evt_cs", "checkout.session.completed", "", session("cs_1", "q_1", 1, 1000, "pi_1"))
+	r.status(event.Platform, "q_1", "refunded")
+	for _, sequence := range waiting {
+		r.outcome(sequence, "applied")
 	}
 }
 

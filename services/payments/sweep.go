@@ -72,11 +72,11 @@ func (w *worker) unpark(ctx context.Context, keys redisquote.Keys, member string
 	case sequence == 0:
 		pipe.HDel(ctx, keys.Link(account, object), redisquote.LinkRenewal)
 	default:
-		inVain, err := w.forgetOutcome(ctx, keys, account, object, sequence)
+		open, err := w.forgetOutcome(ctx, keys, account, object, sequence)
 		if err != nil {
 			return err
 		}
-		if inVain {
+		if open {
 			giveUp(ctx, pipe, keys.Link(account, object), sequence)
 		} else {
 			pipe.HDel(ctx, keys.Link(account, object), parkedField(sequence))
@@ -105,35 +105,51 @@ func parkedField(sequence uint64) string {
 }
 
 // forgetOutcome turns the outcome parked into ignored, or into corroborated where its object was linked and only the record
-// of that was lost in a crash; one that has been decided since stays. It reports whether the change has waited in vain.
+// of that was lost in a crash; one that has been decided since stays. It reports whether the change's facts may be in no
+// quote: it has waited in vain, or the crash came before the commit and the message that made the link is still to come again.
+//
+// Who links the object writes the link and then the outcome; here the outcome is written and then the link read. So the one
+// who comes second knows of the other, and a change that is counted does not stay ignored.
 func (w *worker) forgetOutcome(ctx context.Context, keys redisquote.Keys, account, object string, sequence uint64) (bool, error) {
 	reader := redisquote.NewReader(w.redis, keys)
 	o, err := reader.Outcome(ctx, event.StreamStripe, sequence)
+	waited := o.Outcome == projection.Parked
 	switch {
 	case errors.Is(err, redisquote.ErrNotFound):
 		return true, nil
 	case err != nil:
 		return false, err
-	case o.Outcome != projection.Parked:
-		return o.Outcome == projection.Ignored && o.Reason != projection.ReasonRenewal, nil // given up under another object
+	case waited:
+		o.Outcome, o.Reason = projection.Ignored, reasonUnlinked
+		if err := w.decideLate(ctx, keys, sequence, o); err != nil {
+			return false, err
+		}
+	case o.Outcome != projection.Ignored || o.Reason == projection.ReasonRenewal:
+		return o.Outcome == projection.Corroborated && o.Reason == projection.ReasonHadWaited, nil
 	}
 	quotes, err := reader.LinkedQuotes(ctx, account, object)
 	if err != nil {
 		return false, err
 	}
-	o.At, o.Handler = w.cfg.Now().UTC(), w.cfg.Version
 	if len(quotes) > 0 {
 		o.Outcome, o.Reason, o.Account, o.Quote = projection.Corroborated, projection.ReasonHadWaited, account, quotes[0]
-	} else {
-		o.Outcome, o.Reason = projection.Ignored, "unlinked: nothing tied it to a quote"
+		return true, w.decideLate(ctx, keys, sequence, o)
 	}
+	if waited { // told once, and not for each object that it names
+		w.log.Warn("parked change given up", zap.Uint64("seq", sequence), zap.String("event_id", o.EventID), zap.String("type", o.Type))
+	}
+	return true, nil
+}
+
+// reasonUnlinked is why a change is ignored that has waited for Config.ParkedFor.
+const reasonUnlinked = "unlinked: nothing tied it to a quote"
+
+// decideLate replaces the outcome of a message of STRIPE.
+func (w *worker) decideLate(ctx context.Context, keys redisquote.Keys, sequence uint64, o redisquote.Outcome) error {
+	o.At, o.Handler = w.cfg.Now().UTC(), w.cfg.Version
 	field := strconv.FormatUint(sequence, 10)
 	if err := w.redis.HSet(ctx, keys.Outcomes(event.StreamStripe, sequence), field, encodeOutcome(o)).Err(); err != nil {
-		return false, fmt.Errorf("record outcome: %w", err)
+		return fmt.Errorf("record outcome: %w", err)
 	}
-	if len(quotes) > 0 {
-		return false, nil
-	}
-	w.log.Warn("parked change given up", zap.Uint64("seq", sequence), zap.String("event_id", o.EventID), zap.String("type", o.Type))
-	return true, nil
+	return nil
 }
