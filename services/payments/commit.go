@@ -30,6 +30,8 @@ func newScript(source string) script {
 	return script{source, hex.EncodeToString(sum[:])}
 }
 
+var commitScript, draftScript = newScript(commitSource), newScript(draftSource)
+
 // maxConflicts bounds how often one batch folds again onto what another worker has committed meanwhile. Two workers
 // meet on a quote a few times at most; the bound turns a fault of ours into a delay instead of a loop.
 const maxConflicts = 20
@@ -101,7 +103,7 @@ func (b *batch) commit(ctx context.Context) error {
 
 // commitOnce tries to write each settlement and returns those that met other facts, which it has merged in.
 func (b *batch) commitOnce(ctx context.Context, pending []*settlement) (lost []*settlement, err error) {
-	answers, err := b.w.runScripts(ctx, b.w.commitScript, len(pending), func(i int) ([]string, []any) {
+	answers, err := b.w.runScripts(ctx, commitScript, len(pending), func(i int) ([]string, []any) {
 		s := pending[i]
 		flags := make([]string, len(s.state.Flags))
 		for n, f := range s.state.Flags {

@@ -20,7 +20,7 @@ type Stores struct {
 func newWorker(cfg Config, stores Stores, m *metrics, log *zap.Logger) *worker {
 	return &worker{
 		id: rand.Text(), cfg: cfg, log: log, events: stores.Log, redis: stores.Redis, system: stores.System, metrics: m,
-		published: newRecent(recentEmissions), commitScript: newScript(commitSource), draftScript: newScript(draftSource),
+		published: newRecent(recentEmissions),
 	}
 }
 

@@ -99,7 +99,7 @@ func (b *batch) writeDrafts(ctx context.Context, drafts []event.Drafted) error {
 			return fmt.Errorf("encode document of %s: %w", d.QuoteID, err)
 		}
 	}
-	_, err := b.w.runScripts(ctx, b.w.draftScript, len(drafts), func(i int) ([]string, []any) {
+	_, err := b.w.runScripts(ctx, draftScript, len(drafts), func(i int) ([]string, []any) {
 		return []string{b.keys.Quote(drafts[i].QuoteID)}, []any{strconv.Itoa(drafts[i].Version), docs[i]}
 	})
 	if err != nil {

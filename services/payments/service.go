@@ -122,19 +122,18 @@ func (s *Service) close() error {
 
 // worker holds what every step of the work needs.
 type worker struct {
-	id                        string // tells this instance from others
-	cfg                       Config
-	log                       *zap.Logger
-	events                    eventLog        // what a batch and a repair need of the log
-	logs                      *natsstream.Log // the same log, for everything else
-	redis                     redis.UniversalClient
-	active                    redisquote.Active // the generation that is written
-	adopting                  sync.Mutex        // guards adopted
-	adopted                   uint64            // the revision of SYSTEM's key that active is from
-	system                    keyValue
-	metrics                   *metrics
-	commitScript, draftScript script
-	published                 *recent
+	id        string // tells this instance from others
+	cfg       Config
+	log       *zap.Logger
+	events    eventLog        // what a batch and a repair need of the log
+	logs      *natsstream.Log // the same log, for everything else
+	redis     redis.UniversalClient
+	active    redisquote.Active // the generation that is written
+	adopting  sync.Mutex        // guards adopted
+	adopted   uint64            // the revision of SYSTEM's key that active is from
+	system    keyValue
+	metrics   *metrics
+	published *recent
 
 	noted time.Time // when the floors on record were last looked at; the guard's alone
 
