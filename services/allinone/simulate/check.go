@@ -74,11 +74,13 @@ func (w *world) checkOutcomes() {
 	}
 }
 
-// sweepIsDue reports whether a message waits for a link that it has: a crash came between the link and the record of it.
+// sweepIsDue reports whether a message stands as waiting, or as given up, that is counted: a crash came before the record of
+// it. The next sweep finds out.
 func (w *world) sweepIsDue() bool {
 	for _, r := range w.stripe.records {
 		want, _ := w.wantedOutcome(r.Subject)
-		if kind, err := w.outcome(r.Stream, r.Sequence); err == nil && kind == projection.Parked && want != projection.Parked {
+		kind, err := w.outcome(r.Stream, r.Sequence)
+		if err == nil && !fits(kind, want) && (kind == projection.Parked || kind == projection.Ignored) {
 			return true
 		}
 	}
@@ -123,6 +125,9 @@ func (w *world) checkEmissions() {
 		}
 		if l.paid > 0 {
 			w.checkPaid(l)
+		}
+		if _, stored := w.sellers.subjects[l.accountFact]; l.accountFact != "" && !stored {
+			w.violate("I4 emission", "%s is not in the log (%s)", l.accountFact, l.name)
 		}
 	}
 	for _, r := range w.quotes.records {

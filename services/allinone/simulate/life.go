@@ -37,6 +37,8 @@ type life struct {
 	perhaps int
 	// undeliverable says that the owner has no address that we mail to.
 	undeliverable bool
+	// accountFact is the subject of what must be on the stream SELLERS; empty for nothing.
+	accountFact string
 
 	account, quote string
 	want           []wanted
@@ -280,6 +282,10 @@ var lives = []struct {
 		w.raw("stripe.unreadable."+w.id, []byte(`?`))
 		w.raw("stripe.test.platform.evt_broken_"+w.id+".invoice.paid", []byte(`{"id":`))
 	}},
+	{"an account is switched off", quote.StatusPending, 0, func(w *writer) {
+		w.published(1, amount, w.account)
+		w.stripeOf(elsewhere, event.ModeTest, "account.updated", object{"id": elsewhere, "object": "account", "charges_enabled": false})
+	}},
 	{"paid, and the owner cannot be mailed", quote.StatusPaid, 1, func(w *writer) {
 		w.undeliverable = true
 		w.published(1, amount, w.account)
@@ -290,14 +296,19 @@ var lives = []struct {
 // accounts are where a life may happen; they alternate.
 var accounts = []string{event.Platform, "acct_1"}
 
-// copies is how many quotes live each kind of life.
-const copies = 2
+// A short life is lived by more quotes than a long one: most of what can go wrong needs few events, and more schedules fit
+// into a minute.
+const (
+	copies      = 2
+	shortCopies = 5
+	short       = 3 // events at most
+)
 
 // writeLives writes every kind of life, for different quotes.
 func writeLives() []*life {
 	var all []*life
 	for kind, l := range lives {
-		for n := range copies {
+		for n := 0; n < copies || n < shortCopies && len(all[len(all)-1].arrivals) <= short; n++ {
 			id := fmt.Sprintf("%d%c", kind, 'a'+n)
 			w := &writer{id: id, life: life{name: l.name, status: l.status, paid: l.paid, account: accounts[(kind+n)%2], quote: "q" + id}}
 			l.write(w)
@@ -317,6 +328,9 @@ func (l *life) expect() {
 		Decided: func(at projection.Place, o projection.Outcome) { l.decided(places[at], o) },
 	})
 	for i, a := range l.arrivals {
+		if s, ok := event.ParseStripeSubject(a.subject); ok && s.Type == "account.updated" {
+			l.accountFact = event.SellerSubject(event.NameAccountUpdated, s.Account, s.EventID)
+		}
 		at := projection.Place{Stripe: a.stream == event.StreamStripe, Sequence: uint64(i + 1)}
 		places[at] = a.subject
 		p.Fold(projection.Message{Subject: a.subject, Sequence: at.Sequence, Time: began, Body: a.body})

@@ -236,11 +236,11 @@ func leaseOf(value []byte) time.Time {
 
 // refuse is one of the ways in which the mail is certainly not taken.
 func (m *post) refuse(e *held) error {
+	e.rejected = true // also what is put off may be rejected in the end
 	switch m.w.tape.pick(8) {
 	case 0, 1, 2:
 		return errStale
 	case 7:
-		e.rejected = true
 		return refusals.forGood
 	default:
 		return refusals.forNow

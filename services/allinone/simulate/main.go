@@ -66,7 +66,7 @@ func run(ctx context.Context, o options, out io.Writer) int {
 
 // search runs schedules until one fails, and returns the least seed that does among those that were run, 0 for none.
 func search(ctx context.Context, all []*life, o options) (failed uint64, sum counts) {
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(1000)
 	var next, least atomic.Uint64
 	next.Store(o.from)
 	least.Store(^uint64(0))

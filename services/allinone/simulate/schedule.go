@@ -54,11 +54,16 @@ func (w *world) reset(all []*life) {
 			s.p = &process{w: w, slot: s, dead: true}
 		}
 	}
+	if !w.tape.chance(32) { // else the first look finds whatever has come in until then
+		w.quiet = true
+		w.look(w.slots[0])
+		w.quiet = false
+	}
 }
 
 // draw decides what happens to the quotes, in which order it comes into the log, and how rough it gets.
 func (w *world) draw(all []*life) {
-	if w.tape.chance(80) {
+	if w.tape.chance(40) {
 		if second := all[w.tape.pick(len(all))]; second != w.lives[0] {
 			w.lives = append(w.lives, second)
 		}
@@ -87,7 +92,8 @@ func (w *world) draw(all []*life) {
 	w.roughMail = [...]int{0, 0, 0, 200}[w.tape.pick(4)]
 	w.budget = w.tape.pick(8)
 	w.storm = 20 + w.tape.pick(storm-20)
-	w.thorough = w.tape.chance(32)
+	w.thorough = w.tape.chance(12)
+	w.harsh = w.tape.chance(48)
 }
 
 func (w *world) allArrived() bool { return len(w.arriving[0])+len(w.arriving[1]) == 0 }
@@ -238,7 +244,11 @@ func (w *world) take(c choice) {
 
 // change is something from outside.
 func (w *world) change() {
-	switch w.tape.pick(8) {
+	switch w.tape.pick(9) {
+	case 8:
+		if s := w.slots[0]; w.harsh && !s.p.dead && !s.busy() {
+			w.sweep(s)
+		}
 	case 0:
 		by := [...]time.Duration{time.Second, 5 * time.Second, 31 * time.Second, 31 * time.Second, 16 * time.Minute, 16 * time.Minute, time.Hour}[w.tape.pick(7)]
 		w.note("== time passes:", by)
@@ -250,6 +260,9 @@ func (w *world) change() {
 			w.kill(s)
 		}
 	case 3:
+		if !w.harsh {
+			return
+		}
 		w.lose("== redis is wiped", w.store.wipe)
 		if w.sabotage == ledgerInRedis {
 			for _, e := range w.mail.entries {
@@ -257,10 +270,10 @@ func (w *world) change() {
 			}
 		}
 	case 4:
-		if w.store.backup == nil {
+		if w.harsh && w.store.backup == nil {
 			w.store.save()
 			w.saved = w.now
-		} else if w.now.Sub(w.saved) < time.Minute {
+		} else if w.harsh && w.now.Sub(w.saved) < time.Minute {
 			w.lose("== redis loses its last writes", w.store.restore)
 		}
 	case 5:

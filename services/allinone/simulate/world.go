@@ -49,6 +49,7 @@ type world struct {
 	storm     int
 	roughMail int             // of 256 mails: no answer
 	weather   int             // of 256 steps: something happens from outside
+	harsh     bool            // Redis loses keys
 	thorough  bool            // look closer than usual
 	moved     map[string]bool // for the sabotage transitionOnly: facts that a commit made true just now
 
@@ -481,5 +482,15 @@ func (w *world) look(s *slot) {
 			}
 		}
 		p.looking = false
+	})
+}
+
+// sweep lets a worker give up what has waited too long.
+func (w *world) sweep(s *slot) {
+	p := s.p
+	w.now = w.now.Add(parkedFor + time.Hour)
+	w.note(s.name, "sweeps, three days later")
+	w.begin(s.actors[0], func() {
+		_ = p.worker.Sweep(w.ctx) // it is tried again a minute later
 	})
 }
