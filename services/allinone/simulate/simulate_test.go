@@ -67,8 +67,8 @@ func TestAFailureIsToldInItsPlainestForm(t *testing.T) {
 			t.Errorf("the trace does not tell %q:\n%s", of, told)
 		}
 	}
-	if strings.Contains(told, "FAULT") {
-		t.Errorf("the trace tells of faults that it does not take:\n%s", told)
+	if n := strings.Count(told, "FAULT") + strings.Count(told, "== "); n > 3 { // the wipe, the end, and why the message comes again
+		t.Errorf("the trace tells of %d faults and changes, it takes two and the end:\n%s", n, told)
 	}
 }
 
