@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"quittance.internal/services/allinone/processtest"
 )
 
 // deployedRedis is a real redis-server that runs from deploy/redis.
@@ -78,16 +80,7 @@ func (d deployedRedis) client(t *testing.T, user string) *redis.Client {
 // eventually polls until ok is true; it fails the test after 20 s.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
+	processtest.Until(t, 20*time.Second, what, ok)
 }
 
 // R73: what the compose file starts keeps state on disk and never evicts.

@@ -1,7 +1,6 @@
 package allinone_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,17 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"quittance.internal/libs/domain/event"
-	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/natsstream"
-	"quittance.internal/libs/platform/natsstream/natstest"
-	"quittance.internal/libs/platform/redisquote/redistest"
-	"quittance.internal/libs/platform/signin"
-	"quittance.internal/libs/platform/stripegate"
-	"quittance.internal/services/ingress"
-	"quittance.internal/services/payments"
+	"quittance.internal/services/allinone/pipelinetest"
 	"quittance.internal/services/quotes"
 	"quittance.internal/services/sandbox"
 )
@@ -32,80 +23,31 @@ import (
 // sets; Stripe's stands an hour back, so that there is time for a session of a quote which, by the clock of NATS, ends in
 // seconds.
 type shop struct {
-	t                 *testing.T
-	api, stripe       string
-	behind            atomic.Bool // the clock of quotes
-	end               time.Time   // of every quote
-	log               *natsstream.Log
-	token, webhookKey string
-}
-
-type running interface {
-	Run(ctx context.Context) error
+	t           *testing.T
+	api, stripe string
+	behind      atomic.Bool // the clock of quotes
+	end         time.Time   // of every quote
+	log         *natsstream.Log
+	token       string
 }
 
 func openShop(t *testing.T) *shop {
 	t.Helper()
-	s := &shop{t: t, token: "shop-token-0123456789abcdef", webhookKey: "whsec_shop_0123456789abcdef"}
+	s := &shop{t: t, token: "shop-token-0123456789abcdef"}
 	s.behind.Store(true)
-	server, cache := natstest.Start(t), redistest.Start(t)
-	s.log = server.Log("test")
 	an := func() time.Time { return time.Now().Add(-time.Hour) }
-	now := func() time.Time {
+	p := pipelinetest.Start(t, pipelinetest.Config{StripeNow: an})
+	s.log, s.stripe = p.Log, p.Stripe
+	cfg := p.QuotesConfig("sue:seller:" + s.token)
+	cfg.Now = func() time.Time {
 		if s.behind.Load() {
 			return an()
 		}
 		return time.Now()
 	}
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	quiet := zap.NewNop()
-	in, err := ingress.New(t.Context(), ingress.Config{
-		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: server.Config("ingress"), Durability: natsstream.DurabilityRelaxed, Now: an,
-		Secrets: []ingress.Secret{{Name: "shop", Key: env.NewSecret(s.webhookKey)}},
-	}, quiet)
-	must(err)
-	s.run(in)
-	pay, err := payments.New(t.Context(), payments.Config{
-		NATS: server.Config("payments"), Redis: cache.Config(), Addr: "127.0.0.1:0", Mode: event.ModeTest, Batch: 64, ParkedFor: time.Hour, Version: "test", Now: time.Now,
-	}, quiet)
-	must(err)
-	s.run(pay)
-	box, err := sandbox.New(t.Context(), sandbox.Config{
-		Addr: "127.0.0.1:0", Seed: t.Name(), Now: an,
-		Webhooks: []sandbox.Webhook{{URL: "http://" + in.Addr().String() + "/webhooks/stripe", Secret: env.NewSecret(s.webhookKey)}},
-	}, quiet)
-	must(err)
-	s.run(box)
-	s.stripe = box.URL()
-	tokens, err := signin.ParseTokens("sue:seller:" + s.token)
-	must(err)
-	quo, err := quotes.New(t.Context(), quotes.Config{
-		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: server.Config("quotes"), Redis: cache.Config(), Durability: natsstream.DurabilityRelaxed,
-		Tokens: tokens, PublicURL: "http://quotes.example", Now: now,
-		Stripe: stripegate.Config{Key: env.NewSecret(sandbox.DefaultTestKey), Base: s.stripe},
-	}, quiet)
-	must(err)
-	s.run(quo)
-	s.api = "http://" + quo.Addr().String()
+	s.api = "http://" + pipelinetest.Run(t, quotes.New, cfg).Addr().String()
 	s.end = time.Now().Add(5 * time.Second).Truncate(time.Second)
 	return s
-}
-
-func (s *shop) run(r running) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx) }()
-	s.t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			s.t.Errorf("Run = %v", err)
-		}
-	})
 }
 
 // call makes a request and returns the status, where it leads, and the body.

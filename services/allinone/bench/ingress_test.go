@@ -10,6 +10,7 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/services/allinone/processtest"
 	"quittance.internal/services/operator/scenario"
 )
 
@@ -88,7 +89,7 @@ func checkoutCompleted(tb testing.TB) scenario.Event {
 
 func startIngress(tb testing.TB, srv *natsServer, how syncMode) (p *process, addr string) {
 	tb.Helper()
-	addr, admin, durability := freeAddr(tb), freeAddr(tb), natsstream.DurabilityRelaxed
+	addr, admin, durability := processtest.FreeAddr(tb), processtest.FreeAddr(tb), natsstream.DurabilityRelaxed
 	if how == syncAlways {
 		durability = natsstream.DurabilityServer
 	}

@@ -16,6 +16,7 @@ import (
 
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/services/allinone/processtest"
 )
 
 // syncMode says when the NATS server writes through to the disk: how much an acknowledgement is worth.
@@ -44,7 +45,7 @@ func startNATS(tb testing.TB, how syncMode) *natsServer {
 		tb.Fatal(err)
 	}
 	s := &natsServer{tb: tb, store: store}
-	s.launch(how, freeAddr(tb))
+	s.launch(how, processtest.FreeAddr(tb))
 	nc, err := natsstream.Connect(tb.Context(), s.config("bench"), zap.NewNop())
 	if err != nil {
 		tb.Fatal(err)
@@ -71,7 +72,7 @@ func (s *natsServer) restart(how syncMode) {
 	s.tb.Helper()
 	s.proc.stop()
 	s.launch(how, strings.TrimPrefix(s.url, "nats://"))
-	eventually(s.tb, 20*time.Second, "the connection to NATS is back", func() error {
+	processtest.Eventually(s.tb, 20*time.Second, "the connection to NATS is back", func() error {
 		return natsstream.Ready(s.log.JetStream().Conn())
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"quittance.internal/services/allinone/processtest"
 )
 
 // process is a running process: a binary of the product or a role of this one. It writes its log to a file.
@@ -54,7 +55,7 @@ func startRole(tb testing.TB, name string, env ...string) (*process, string) {
 func startService(tb testing.TB, name, probe string, env ...string) *process {
 	tb.Helper()
 	p := start(tb, name, exec.Command(binary(tb, name)), env)
-	eventually(tb, 30*time.Second, name+" is ready", func() error {
+	processtest.Eventually(tb, 30*time.Second, name+" is ready", func() error {
 		select {
 		case <-p.ended:
 			tb.Fatalf("%s ended before it was ready:\n%s", name, p.tail())
@@ -165,34 +166,4 @@ func memory(tb testing.TB, pid int) int64 {
 	}
 	tb.Fatalf("no RssAnon in the status of %d", pid)
 	return 0
-}
-
-func freeAddr(tb testing.TB) string {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// eventually tries f until it succeeds or the time is over.
-func eventually(tb testing.TB, within time.Duration, what string, f func() error) {
-	tb.Helper()
-	deadline := time.Now().Add(within)
-	for {
-		err := f()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			tb.Fatalf("not within %s: %s: %v", within, what, err)
-		}
-		select {
-		case <-tb.Context().Done():
-			tb.Fatalf("%s: %v", what, tb.Context().Err())
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
 }

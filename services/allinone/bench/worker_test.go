@@ -12,8 +12,10 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/libs/platform/redisquote"
 	"quittance.internal/libs/platform/redisquote/redistest"
+	"quittance.internal/services/allinone/processtest"
 )
 
 const (
@@ -144,12 +146,12 @@ func (s *stage) release() time.Time {
 
 func (s *stage) startPayments() *process {
 	s.tb.Helper()
-	addr := freeAddr(s.tb)
+	addr := processtest.FreeAddr(s.tb)
 	// On an empty log: a worker that finds an empty Redis and a full log first folds all of it again.
 	p := startService(s.tb, "payments", "http://"+addr+"/readyz",
 		"NATS_URL="+s.nats.url, "REDIS_URL="+s.redis.URL, "PAYMENTS_ADDR="+addr, "MODE="+event.ModeTest)
 	s.backlog.storeQuotes(s.tb, s.nats.log)
-	eventually(s.tb, 60*time.Second, "the quotes are known", func() error { return s.left(event.StreamQuotes) })
+	processtest.Eventually(s.tb, 60*time.Second, "the quotes are known", func() error { return s.left(event.StreamQuotes) })
 	return p
 }
 
@@ -169,7 +171,7 @@ func (s *stage) startFetchAndAck() *process {
 // waitForPull waits until the worker has asked for messages, as it does again after a restart of the server.
 func (s *stage) waitForPull() {
 	s.tb.Helper()
-	eventually(s.tb, 30*time.Second, "the worker asks for events", func() error {
+	processtest.Eventually(s.tb, 30*time.Second, "the worker asks for events", func() error {
 		c, err := s.nats.log.JetStream().Consumer(s.tb.Context(), event.StreamStripe, natsstream.DurablePayments)
 		if err == nil && c.CachedInfo().NumWaiting == 0 {
 			err = errors.New("no request is waiting")
@@ -180,14 +182,7 @@ func (s *stage) waitForPull() {
 
 // left reports what the worker has not acknowledged of a stream.
 func (s *stage) left(stream string) error {
-	c, err := s.nats.log.JetStream().Consumer(s.tb.Context(), stream, natsstream.DurablePayments)
-	if err != nil {
-		return err
-	}
-	if i := c.CachedInfo(); i.NumPending > 0 || i.NumAckPending > 0 {
-		return fmt.Errorf("%s: %d messages pending, %d not acknowledged", stream, i.NumPending, i.NumAckPending)
-	}
-	return nil
+	return natstest.Settled(s.tb.Context(), s.nats.log, natstest.Consumer{Stream: stream, Durable: natsstream.DurablePayments})
 }
 
 // measure lets the events flow and ends when all messages of the streams are acknowledged.
@@ -199,7 +194,7 @@ func (s *stage) measure(worker *process, streams []string) drained {
 		d.cpu[name] = -cpu(s.tb, pid)
 	}
 	began := s.release()
-	eventually(s.tb, 2*time.Minute, "the backlog is drained", func() error {
+	processtest.Eventually(s.tb, 2*time.Minute, "the backlog is drained", func() error {
 		d.memory = max(d.memory, memory(s.tb, worker.pid()))
 		for _, stream := range streams {
 			if err := s.left(stream); err != nil {

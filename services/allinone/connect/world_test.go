@@ -1,7 +1,6 @@
 package connect_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,18 +13,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/operations/journal"
-	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/natsstream/natstest"
-	"quittance.internal/libs/platform/redisquote/redistest"
-	"quittance.internal/libs/platform/signin"
-	"quittance.internal/libs/platform/stripegate"
-	"quittance.internal/services/ingress"
-	"quittance.internal/services/payments"
+	"quittance.internal/services/allinone/pipelinetest"
+	"quittance.internal/services/allinone/processtest"
 	"quittance.internal/services/quotes"
 	"quittance.internal/services/sandbox"
 )
@@ -50,8 +43,6 @@ const (
 // publicURL is the name by which browsers know the quotes service; the world leads it to where that listens.
 const publicURL = "http://quotes.example"
 
-const webhookSecret = "whsec_connect_0123456789abcdef"
-
 // world is the product, and Stripe.
 type world struct {
 	t      *testing.T
@@ -64,78 +55,22 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	nats, store := natstest.Start(t), redistest.Start(t)
-	w := &world{t: t, nats: nats, log: nats.Log("test")}
-	now := func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
-
-	in, err := ingress.New(t.Context(), ingress.Config{
-		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: nats.Config("ingress"), Durability: natsstream.DurabilityRelaxed,
-		Secrets: []ingress.Secret{{Name: "test", Key: env.NewSecret(webhookSecret)}},
-	}, zap.NewNop())
-	w.run(in, err)
-	hook := sandbox.Webhook{URL: "http://" + in.Addr().String() + "/webhooks/stripe", Secret: env.NewSecret(webhookSecret)}
-	connected := hook
-	connected.Connect = true
-	box, err := sandbox.New(t.Context(), sandbox.Config{
-		Addr: "127.0.0.1:0", Seed: t.Name(), Webhooks: []sandbox.Webhook{hook, connected},
-		Accounts: []sandbox.Account{
-			{ID: solar, Name: "Solar Roofs", Country: "PL", Activated: true},
-			{ID: wind, Name: "Wind Farms", Country: "PL", Activated: true},
-			{ID: fresh, Name: "Fresh Start", Country: "PL"},
-		},
-	}, zap.NewNop())
-	w.run(box, err)
-	w.stripe = box.URL()
-	worker, err := payments.New(t.Context(), payments.Config{
-		NATS: nats.Config("payments"), Redis: store.Config(), Addr: "127.0.0.1:0", Mode: event.ModeTest, Batch: 64, ParkedFor: time.Hour, Version: "test", Now: time.Now,
-	}, zap.NewNop())
-	w.run(worker, err)
-	tokens, err := signin.ParseTokens(roles)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := quotes.New(t.Context(), quotes.Config{
-		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: nats.Config("quotes"), Redis: store.Config(), Durability: natsstream.DurabilityRelaxed,
-		Tokens: tokens, PublicURL: publicURL, Now: now,
-		Stripe: stripegate.Config{Key: env.NewSecret(sandbox.DefaultTestKey), Base: box.URL(), ClientID: sandbox.DefaultClientID, ConnectURL: box.URL()},
-	}, zap.NewNop())
-	w.run(q, err)
-	w.quotes = "http://" + q.Addr().String()
-	w.until("payments is ready", func() bool { return worker.Ready(t.Context()) == nil })
+	p := pipelinetest.Start(t, pipelinetest.Config{Accounts: []sandbox.Account{
+		{ID: solar, Name: "Solar Roofs", Country: "PL", Activated: true},
+		{ID: wind, Name: "Wind Farms", Country: "PL", Activated: true},
+		{ID: fresh, Name: "Fresh Start", Country: "PL"},
+	}})
+	w := &world{t: t, nats: p.NATS, log: p.Log, stripe: p.Stripe}
+	cfg := p.QuotesConfig(roles)
+	cfg.PublicURL, cfg.Now = publicURL, func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+	cfg.Stripe.ClientID, cfg.Stripe.ConnectURL = sandbox.DefaultClientID, p.Stripe
+	w.quotes = "http://" + pipelinetest.Run(t, quotes.New, cfg).Addr().String()
 	return w
 }
 
-// run runs a service until the test ends.
-func (w *world) run(s interface{ Run(context.Context) error }, err error) {
-	w.t.Helper()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	w.t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			w.t.Errorf("%T: Run = %v", s, err)
-		}
-	})
-}
-
-// until polls until ok, for as long as the test may take or half a minute.
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-deadline.C:
-			w.t.Fatalf("gave up waiting until %s", what)
-		case <-tick.C:
-		}
-	}
+	processtest.Until(w.t, time.Minute, what, ok)
 }
 
 // answer is a response that was read to its end.

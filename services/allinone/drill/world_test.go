@@ -1,7 +1,6 @@
 package drill_test
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,13 +9,13 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/libs/platform/redisquote/redistest"
+	"quittance.internal/services/allinone/pipelinetest"
 	"quittance.internal/services/allinone/processtest"
 	"quittance.internal/services/sandbox"
 )
@@ -109,23 +108,10 @@ func newWorld(t *testing.T) *world {
 // and ends now, so that what happened in it is as old for the tools as it is for Stripe.
 func (w *world) startSandbox() {
 	w.t.Helper()
-	s, err := sandbox.New(w.t.Context(), sandbox.Config{
+	w.box = pipelinetest.Run(w.t, sandbox.New, sandbox.Config{
 		Addr: "127.0.0.1:0", Seed: "drill", ClockOffset: -behind,
 		Webhooks: []sandbox.Webhook{{URL: w.ingressURL + "/webhooks/stripe", Secret: env.NewSecret(first)}},
-	}, zap.NewNop())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.box = s.URL()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	w.t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			w.t.Errorf("sandbox: %v", err)
-		}
-	})
+	}).URL()
 }
 
 // setSecrets replaces the file of webhook secrets as a secret store does: at once.
@@ -148,22 +134,11 @@ func (w *world) until(what string, f func() error) {
 // settled waits until payments has worked on everything in the log and, if mails is set, the notifier too.
 func (w *world) settled(mails bool) {
 	w.t.Helper()
-	consumers := [][2]string{{event.StreamStripe, natsstream.DurablePayments}, {event.StreamQuotes, natsstream.DurablePayments}}
+	consumers := []natstest.Consumer{{Stream: event.StreamStripe, Durable: natsstream.DurablePayments}, {Stream: event.StreamQuotes, Durable: natsstream.DurablePayments}}
 	if mails {
-		consumers = append(consumers, [2]string{event.StreamQuotes, natsstream.DurableNotifier})
+		consumers = append(consumers, natstest.Consumer{Stream: event.StreamQuotes, Durable: natsstream.DurableNotifier})
 	}
-	w.until("all messages are acknowledged", func() error {
-		for _, c := range consumers {
-			consumer, err := w.log.JetStream().Consumer(w.t.Context(), c[0], c[1])
-			if err != nil {
-				return err
-			}
-			if info := consumer.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
-				return fmt.Errorf("%s of %s: %d pending, %d not acknowledged", c[1], c[0], info.NumPending, info.NumAckPending)
-			}
-		}
-		return nil
-	})
+	w.until("all messages are acknowledged", func() error { return natstest.Settled(w.t.Context(), w.log, consumers...) })
 }
 
 // delivered waits until Stripe has nothing on its way that is due.

@@ -1,7 +1,6 @@
 package operating_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/quote"
@@ -22,6 +20,7 @@ import (
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
 	"quittance.internal/services/allinone/mailbox"
+	"quittance.internal/services/allinone/pipelinetest"
 	"quittance.internal/services/notifier"
 	"quittance.internal/services/operator/scenario"
 )
@@ -191,33 +190,12 @@ type post struct {
 
 func (r *rig) post() *post {
 	r.t.Helper()
-	catcher, err := mailbox.New(r.t.Context(), mailbox.Config{SMTPAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", Dir: r.t.TempDir()}, zap.NewNop())
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.background("the mail catcher", catcher.Run)
-	n, err := notifier.New(r.t.Context(), notifier.Config{
+	catcher := pipelinetest.Run(r.t, mailbox.New, mailbox.Config{SMTPAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", Dir: r.t.TempDir()})
+	pipelinetest.Run(r.t, notifier.New, notifier.Config{
 		NATS: r.nats.Config("notifier"), Addr: "127.0.0.1:0", From: netmail.Address{Name: "Quittance", Address: "quotes@seller.example"},
 		Relay: notifier.Relay{Host: "127.0.0.1", Port: catcher.SMTPAddr().(*net.TCPAddr).Port, Encryption: notifier.EncryptionNone, HELO: "test.example"},
-	}, zap.NewNop())
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.background("the notifier", n.Run)
-	return &post{r.t, "http://" + catcher.Addr().String()}
-}
-
-// background runs a service until the test ends.
-func (r *rig) background(name string, run func(context.Context) error) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- run(ctx) }()
-	r.t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			r.t.Errorf("%s ended with %v", name, err)
-		}
 	})
+	return &post{r.t, "http://" + catcher.Addr().String()}
 }
 
 // count is how many mails were caught.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/libs/platform/redisquote"
 	"quittance.internal/libs/platform/redisquote/redistest"
+	"quittance.internal/services/allinone/processtest"
 	"quittance.internal/services/operator"
 	"quittance.internal/services/operator/scenario"
 	"quittance.internal/services/payments"
@@ -75,38 +75,17 @@ func (r *rig) worker() (stop func()) {
 
 func (r *rig) eventually(what string, f func() error) {
 	r.t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.Now().Add(r.patience)
-	for err := f(); err != nil; err = f() {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("not within %s: %s: %v", r.patience, what, err)
-		}
-		<-tick.C
-	}
+	processtest.Eventually(r.t, r.patience, what, f)
 }
 
 // settled waits until payments has acknowledged everything.
 func (r *rig) settled() {
 	r.t.Helper()
-	for _, stream := range []string{event.StreamQuotes, event.StreamStripe, event.StreamQuotes} {
-		r.eventually(stream+" is settled", func() error {
-			found, err := r.log.JetStream().Stream(r.t.Context(), stream)
-			if err != nil {
-				return err
-			}
-			c, err := r.log.JetStream().Consumer(r.t.Context(), stream, natsstream.DurablePayments)
-			if err != nil {
-				return err
-			}
-			i, state := c.CachedInfo(), found.CachedInfo().State
-			// What was stored this moment may not be counted as pending yet.
-			if i.NumPending+uint64(i.NumAckPending) > 0 || i.Delivered.Stream < state.LastSeq && state.NumDeleted == 0 {
-				return errors.New("messages are left")
-			}
-			return nil
-		})
-	}
+	r.eventually("everything is acknowledged", func() error {
+		return natstest.Settled(r.t.Context(), r.log,
+			natstest.Consumer{Stream: event.StreamStripe, Durable: natsstream.DurablePayments},
+			natstest.Consumer{Stream: event.StreamQuotes, Durable: natsstream.DurablePayments})
+	})
 }
 
 func (r *rig) store(subject, id string, body []byte) {

@@ -132,26 +132,6 @@ func (p *Process) tail() string {
 	return filepath.Base(p.Path) + ": …" + string(b)
 }
 
-// Eventually tries f until it succeeds or the time is over.
-func Eventually(tb testing.TB, within time.Duration, what string, f func() error) {
-	tb.Helper()
-	deadline := time.Now().Add(within)
-	for {
-		err := f()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			tb.Fatalf("not within %s: %s: %v", within, what, err)
-		}
-		select {
-		case <-tb.Context().Done():
-			tb.Fatalf("%s: %v", what, tb.Context().Err())
-		case <-time.After(25 * time.Millisecond):
-		}
-	}
-}
-
 // FreeAddr returns a loopback address that nobody listens on.
 func FreeAddr(tb testing.TB) string {
 	tb.Helper()

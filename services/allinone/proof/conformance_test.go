@@ -1,14 +1,12 @@
 package proof_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/projection"
@@ -18,6 +16,7 @@ import (
 	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/libs/platform/redisquote"
 	"quittance.internal/libs/platform/redisquote/redistest"
+	"quittance.internal/services/allinone/pipelinetest"
 	"quittance.internal/services/operator/scenario"
 	"quittance.internal/services/payments"
 )
@@ -44,19 +43,7 @@ func TestRedisMiniredisAndThePureFoldAgree(t *testing.T) {
 				NATS: srv.Config("payments"), Redis: redisquote.Config{URL: env.NewSecret(url)}, Addr: "127.0.0.1:0", Mode: event.ModeTest,
 				Batch: run.batch, ParkedFor: time.Hour, Version: "test", Now: time.Now,
 			}
-			service, err := payments.New(t.Context(), cfg, zap.NewNop())
-			if err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithCancel(t.Context())
-			done := make(chan error, 1)
-			go func() { done <- service.Run(ctx) }()
-			defer func() {
-				cancel()
-				if err := <-done; err != nil {
-					t.Error(err)
-				}
-			}()
+			pipelinetest.Run(t, payments.New, cfg)
 			opts, err := redis.ParseURL(url)
 			if err != nil {
 				t.Fatal(err)

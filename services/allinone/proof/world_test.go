@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -97,15 +98,14 @@ func (w *world) all() []*processtest.Process {
 
 func (w *world) shortenAckWait() {
 	w.tb.Helper()
-	for stream, name := range map[string]string{event.StreamStripe: "payments", event.StreamQuotes: "payments", event.StreamQuotes + " ": "notifier"} {
-		stream = string(bytes.TrimSpace([]byte(stream)))
-		c, err := w.log.JetStream().Consumer(w.tb.Context(), stream, name)
+	for _, consumer := range allConsumers {
+		c, err := w.log.JetStream().Consumer(w.tb.Context(), consumer.Stream, consumer.Durable)
 		if err != nil {
 			w.tb.Fatal(err)
 		}
 		cfg := c.CachedInfo().Config
 		cfg.AckWait = time.Second
-		if _, err := w.log.JetStream().UpdateConsumer(w.tb.Context(), stream, cfg); err != nil {
+		if _, err := w.log.JetStream().UpdateConsumer(w.tb.Context(), consumer.Stream, cfg); err != nil {
 			w.tb.Fatal(err)
 		}
 	}
@@ -226,27 +226,24 @@ func (w *world) scan(stream string) []natsstream.Record {
 // settled waits until payments and notifier have nothing left to do.
 func (w *world) settled(within time.Duration) {
 	w.tb.Helper()
-	w.acknowledged(within, [2]string{event.StreamStripe, "payments"}, [2]string{event.StreamQuotes, "payments"}, [2]string{event.StreamQuotes, "notifier"})
+	w.acknowledged(within, allConsumers...)
 }
 
 // settledPayments waits until payments has nothing left to do, whatever the mail does.
 func (w *world) settledPayments(within time.Duration) {
 	w.tb.Helper()
-	w.acknowledged(within, [2]string{event.StreamStripe, "payments"}, [2]string{event.StreamQuotes, "payments"})
+	w.acknowledged(within, paymentsConsumers...)
 }
 
-func (w *world) acknowledged(within time.Duration, consumers ...[2]string) {
+// paymentsConsumers and allConsumers are in the order in which their work follows from each other's.
+var (
+	paymentsConsumers = []natstest.Consumer{
+		{Stream: event.StreamStripe, Durable: natsstream.DurablePayments}, {Stream: event.StreamQuotes, Durable: natsstream.DurablePayments},
+	}
+	allConsumers = append(slices.Clone(paymentsConsumers), natstest.Consumer{Stream: event.StreamQuotes, Durable: natsstream.DurableNotifier})
+)
+
+func (w *world) acknowledged(within time.Duration, consumers ...natstest.Consumer) {
 	w.tb.Helper()
-	processtest.Eventually(w.tb, within, "all messages are acknowledged", func() error {
-		for _, c := range consumers {
-			consumer, err := w.log.JetStream().Consumer(w.tb.Context(), c[0], c[1])
-			if err != nil {
-				return err
-			}
-			if info := consumer.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
-				return fmt.Errorf("%s of %s: %d pending, %d not acknowledged", c[1], c[0], info.NumPending, info.NumAckPending)
-			}
-		}
-		return nil
-	})
+	processtest.Eventually(w.tb, within, "all messages are acknowledged", func() error { return natstest.Settled(w.tb.Context(), w.log, consumers...) })
 }

@@ -2,9 +2,7 @@ package purchase_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,25 +14,19 @@ import (
 
 	"github.com/stripe/stripe-go/v76"
 	"github.com/stripe/stripe-go/v76/client"
-	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/event"
-	"quittance.internal/libs/domain/seller"
-	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/natsstream/natstest"
-	"quittance.internal/libs/platform/redisquote/redistest"
-	"quittance.internal/libs/platform/signin"
 	"quittance.internal/libs/platform/stripegate"
-	"quittance.internal/services/ingress"
-	"quittance.internal/services/payments"
+	"quittance.internal/services/allinone/pipelinetest"
+	"quittance.internal/services/allinone/processtest"
 	"quittance.internal/services/quotes"
 	"quittance.internal/services/sandbox"
 )
 
 const (
 	token   = "token-of-the-seller-01"
-	secret  = "whsec_purchase"
 	account = "acct_1SandboxSolar" // the seller's own
 	address = "carl@customer.example"
 )
@@ -42,7 +34,6 @@ const (
 // shop is the system in one process, but for mails: two instances of quotes, so that races are between processes too.
 type shop struct {
 	tb     testing.TB
-	nats   *natstest.Server
 	log    *natsstream.Log
 	box    string      // the sandbox
 	stripe *client.API // as the seller's account
@@ -55,68 +46,25 @@ type shop struct {
 // open starts a shop whose seller main has connected an account. gate changes how quotes calls Stripe.
 func open(tb testing.TB, gate ...func(*stripegate.Config)) *shop {
 	tb.Helper()
-	s := &shop{tb: tb, nats: natstest.Start(tb), http: &http.Client{
+	s := &shop{tb: tb, http: &http.Client{
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 64},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
-	s.log = s.nats.Log("test")
-	redis := redistest.Start(tb)
-	secrets, err := ingress.ParseSecrets("box=" + secret)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	door := run(tb, ingress.New, ingress.Config{
-		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: s.nats.Config("ingress"), Durability: natsstream.DurabilityRelaxed,
-		Secrets: secrets,
+	tb.Cleanup(s.http.CloseIdleConnections)
+	p := pipelinetest.Start(tb, pipelinetest.Config{
+		Accounts: []sandbox.Account{{ID: account, Name: "Solar", Country: "PL", Activated: true, Connected: true}}, Now: s.now,
 	})
-	hook := "http://" + door.Addr().String() + "/webhooks/stripe"
-	box := run(tb, sandbox.New, sandbox.Config{
-		Addr: "127.0.0.1:0", Seed: tb.Name(),
-		Accounts: []sandbox.Account{{ID: account, Name: "Solar", Country: "PL", Activated: true, Connected: true}},
-		Webhooks: []sandbox.Webhook{{URL: hook, Secret: env.NewSecret(secret)}, {URL: hook, Secret: env.NewSecret(secret), Connect: true}},
-	})
-	s.box = box.URL()
-	worker := run(tb, payments.New, payments.Config{
-		NATS: s.nats.Config("payments"), Redis: redis.Config(), Addr: "127.0.0.1:0", Mode: event.ModeTest, Batch: 64, ParkedFor: 72 * time.Hour, Version: "test", Now: s.now,
-	})
-	tokens, err := signin.ParseTokens("sue:seller:" + token)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	cfg := quotes.Config{
-		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: s.nats.Config("quotes"), Redis: redis.Config(), Durability: natsstream.DurabilityRelaxed,
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
-		Tokens:         tokens, PublicURL: "https://quotes.example", Stripe: stripegate.Config{Key: env.NewSecret(sandbox.DefaultTestKey), Base: s.box}, Now: s.now,
-	}
+	s.log, s.box = p.Log, p.Stripe
+	cfg := p.QuotesConfig("sue:seller:" + token)
+	cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	for _, change := range gate {
 		change(&cfg.Stripe)
 	}
 	for range 2 {
-		s.quotes = append(s.quotes, "http://"+run(tb, quotes.New, cfg).Addr().String())
+		s.quotes = append(s.quotes, "http://"+pipelinetest.Run(tb, quotes.New, cfg).Addr().String())
 	}
-	s.connect()
+	p.Connect(account, 1)
 	s.stripe = s.sdk(account)
-	s.eventually("the worker is ready", func() error { return worker.Ready(tb.Context()) })
-	tb.Cleanup(s.http.CloseIdleConnections)
-	return s
-}
-
-// run starts a service that ends with the test.
-func run[C any, S interface{ Run(context.Context) error }](tb testing.TB, build func(context.Context, C, *zap.Logger) (S, error), cfg C) S {
-	tb.Helper()
-	s, err := build(tb.Context(), cfg, zap.NewNop())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	tb.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			tb.Errorf("%T.Run = %v", s, err)
-		}
-	})
 	return s
 }
 
@@ -128,18 +76,6 @@ func (s *shop) advance(d time.Duration) {
 	s.tb.Helper()
 	s.admin("POST", "/sandbox/clock", `{"advance":"`+d.String()+`"}`)
 	s.ahead.Add(int64(d))
-}
-
-// connect stores that the seller main has connected the account, as the pages of Connect do.
-func (s *shop) connect() {
-	s.tb.Helper()
-	e, err := event.NewSeller(event.NameConnected, "main", 1, s.now(), seller.Connected{Seller: "main", Account: account, Mode: "test", At: s.now().UTC()})
-	if err != nil {
-		s.tb.Fatal(err)
-	}
-	if _, err := s.log.Fact(s.tb.Context(), natsstream.Message{Subject: event.SellerSubject(event.NameConnected, "main", "1"), ID: e.ID, Data: e.Encode()}); err != nil {
-		s.tb.Fatal(err)
-	}
 }
 
 // sdk is Stripe's own client of the sandbox, on behalf of a connected account ("" for the platform's own).
@@ -374,40 +310,14 @@ func (s *shop) quiet() {
 		if a := s.admin("GET", "/sandbox/deliveries?state=pending", ""); strings.Contains(string(a.body), `"del_`) {
 			return fmt.Errorf("pending: %s", a.body)
 		}
-		for _, c := range []struct{ stream, durable, last string }{
-			{event.StreamQuotes, natsstream.DurablePayments, "quote.>"},
-			{event.StreamStripe, natsstream.DurablePayments, "stripe.>"},
-			{event.StreamQuotes, natsstream.DurableCustomers, "quote.paid.>"},
-		} {
-			// What was stored a moment ago may not be counted as pending yet, so the last of them must be acknowledged too.
-			last, err := s.log.Read(s.tb.Context(), c.stream, c.last)
-			if err != nil && !errors.Is(err, natsstream.ErrNotFound) {
-				return err
-			}
-			consumer, err := s.log.JetStream().Consumer(s.tb.Context(), c.stream, c.durable)
-			if err != nil {
-				return err
-			}
-			if info := consumer.CachedInfo(); info.NumPending+uint64(info.NumAckPending) > 0 || info.AckFloor.Stream < last.Sequence {
-				return fmt.Errorf("%s of %s has %d and %d to do, up to %d", c.durable, c.stream, info.NumPending, info.NumAckPending, last.Sequence)
-			}
-		}
-		return nil
+		return natstest.Settled(s.tb.Context(), s.log,
+			natstest.Consumer{Stream: event.StreamStripe, Durable: natsstream.DurablePayments},
+			natstest.Consumer{Stream: event.StreamQuotes, Durable: natsstream.DurablePayments},
+			natstest.Consumer{Stream: event.StreamQuotes, Durable: natsstream.DurableCustomers})
 	})
 }
 
-// eventually polls until f has no error, at most a minute.
 func (s *shop) eventually(what string, f func() error) {
 	s.tb.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for {
-		err := f()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			s.tb.Fatalf("not within a minute: %s: %v", what, err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	processtest.Eventually(s.tb, time.Minute, what, f)
 }

@@ -16,26 +16,17 @@ import (
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/operations/reconcile"
 	"quittance.internal/libs/platform/env"
-	"quittance.internal/libs/platform/natsstream"
-	"quittance.internal/libs/platform/signin"
-	"quittance.internal/libs/platform/stripegate"
+	"quittance.internal/services/allinone/pipelinetest"
 	"quittance.internal/services/quotes"
-	"quittance.internal/services/sandbox"
 )
 
 // quotes starts an instance of the quotes service that reconciles; it returns where its metrics are.
 func (w *world) quotes(every time.Duration) string {
 	w.t.Helper()
-	tokens, err := signin.ParseTokens("ann:admin:admin-token-01234567890")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	q, err := quotes.New(w.t.Context(), quotes.Config{
-		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: w.nats.Config("quotes"), Redis: w.redis.Config(), Durability: natsstream.DurabilityRelaxed,
-		Tokens: tokens, PublicURL: "https://quotes.example", Stripe: stripegate.Config{Key: env.NewSecret(sandbox.DefaultTestKey), Base: w.stripe},
-		IngressURL: w.ingress, WebhookSecret: env.NewSecret(hook), ReconcileSecret: env.NewSecret(ours), ReconcileEvery: every, ReconcileGrace: -1,
-	}, zap.NewNop())
-	w.run(q, err)
+	cfg := w.QuotesConfig("ann:admin:admin-token-01234567890")
+	cfg.IngressURL, cfg.WebhookSecret, cfg.ReconcileSecret = w.Ingress, env.NewSecret(pipelinetest.WebhookSecret), env.NewSecret(pipelinetest.ReconcileSecret)
+	cfg.ReconcileEvery, cfg.ReconcileGrace = every, -1
+	q := pipelinetest.Run(w.t, quotes.New, cfg)
 	return "http://" + q.AdminAddr().String() + "/metrics"
 }
 
@@ -116,11 +107,12 @@ func (w *world) automatic(name string, standing func(reconcile.State)) (recovere
 	w.t.Helper()
 	var mu sync.Mutex
 	n := 0
-	a := reconcile.Automatic{
+	pipelinetest.Run(w.t, func(_ context.Context, a reconcile.Automatic, _ *zap.Logger) (runner, error) {
+		return func(ctx context.Context) error { a.Run(ctx); return nil }, nil
+	}, reconcile.Automatic{
 		Reconciler: reconcile.New(w.config()), Every: 50 * time.Millisecond, Holder: name, Log: zap.NewNop(),
 		Recovered: func(events int) { mu.Lock(); n += events; mu.Unlock() }, Standing: standing,
-	}
-	w.run(runner(func(ctx context.Context) error { a.Run(ctx); return nil }), nil)
+	})
 	return func() int { mu.Lock(); defer mu.Unlock(); return n }
 }
 
@@ -134,11 +126,11 @@ func (w *world) setState(s reconcile.State) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	_, revision, err := w.log.System(w.t.Context(), reconcile.StateKey)
+	_, revision, err := w.Log.System(w.t.Context(), reconcile.StateKey)
 	if err != nil && revision != 0 {
 		w.t.Fatal(err)
 	}
-	if _, err := w.log.SetSystem(w.t.Context(), reconcile.StateKey, data, revision); err != nil {
+	if _, err := w.Log.SetSystem(w.t.Context(), reconcile.StateKey, data, revision); err != nil {
 		w.t.Fatal(err)
 	}
 }

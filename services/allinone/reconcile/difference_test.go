@@ -13,12 +13,13 @@ import (
 	"quittance.internal/libs/operations/door"
 	"quittance.internal/libs/operations/reconcile"
 	"quittance.internal/libs/platform/env"
+	"quittance.internal/services/allinone/pipelinetest"
 )
 
 // enter signs an event of one's own making as a webhook, or as a simulation.
 func (w *world) enter(source, body string) {
 	w.t.Helper()
-	in := door.Door{URL: w.ingress, Secret: env.NewSecret(hook), Source: source, Now: time.Now, HTTP: http.DefaultClient}
+	in := door.Door{URL: w.Ingress, Secret: env.NewSecret(pipelinetest.WebhookSecret), Source: source, Now: time.Now, HTTP: http.DefaultClient}
 	if answer, err := in.Enter(w.t.Context(), []byte(body)); err != nil || answer != door.Stored {
 		w.t.Fatalf("enter = %s, %v", answer, err)
 	}

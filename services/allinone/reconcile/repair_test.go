@@ -46,7 +46,7 @@ func TestAnEventThatNeverCameIsFoundAndEnteredOnce(t *testing.T) {
 			t.Errorf("%s came from %s, signed by %s", r.Subject, r.Header.Get(event.HeaderSource), r.Header.Get(event.HeaderSecretName))
 		}
 	}
-	entries, err := journal.New(w.log, time.Now).List(t.Context(), journal.Filter{})
+	entries, err := journal.New(w.Log, time.Now).List(t.Context(), journal.Filter{})
 	if err != nil || len(entries) != 1 || entries[0].Action != "reconcile_repair" || entries[0].Reason != "ticket 4711" {
 		t.Fatalf("journal = %+v, %v", entries, err)
 	}
@@ -201,7 +201,7 @@ func TestTroubleAtStripeIsWaitedOut(t *testing.T) {
 	w.repair(w.report(time.Hour))
 	w.paidOnce(s)
 	var faults struct{ Faults []any }
-	w.call("GET", w.stripe+"/sandbox/faults", "", &faults)
+	w.call("GET", w.Stripe+"/sandbox/faults", "", &faults)
 	if len(faults.Faults) > 1 { // the session needs no call: its events were found
 		t.Errorf("%d faults did not strike", len(faults.Faults))
 	}

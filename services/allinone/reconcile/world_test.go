@@ -2,145 +2,71 @@ package reconcile_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/quote"
-	"quittance.internal/libs/domain/seller"
 	"quittance.internal/libs/operations/door"
 	"quittance.internal/libs/operations/reconcile"
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/libs/platform/redisquote"
-	"quittance.internal/libs/platform/redisquote/redistest"
 	"quittance.internal/libs/platform/stripegate"
-	"quittance.internal/services/ingress"
+	"quittance.internal/services/allinone/pipelinetest"
+	"quittance.internal/services/allinone/processtest"
 	"quittance.internal/services/operator"
-	"quittance.internal/services/payments"
 	"quittance.internal/services/sandbox"
 )
 
 const (
-	solar   = "acct_1Solar"
-	wind    = "acct_1Wind"
-	hook    = "whsec_hook_0123456789abcdef"
-	ours    = "whsec_reconcile_0123456789ab"
-	secrets = "hook=" + hook + ",reconcile=" + ours
+	solar = "acct_1Solar"
+	wind  = "acct_1Wind"
 )
 
 // world is the pipeline without quotes, and Stripe.
 type world struct {
-	t       *testing.T
-	nats    *natstest.Server
-	log     *natsstream.Log
-	redis   *redistest.Server
-	client  redis.UniversalClient
-	ingress string
-	stripe  string // the sandbox's address
-	ahead   atomic.Int64
-	count   int
+	*pipelinetest.Pipeline
+	t      *testing.T
+	client redis.UniversalClient
+	ahead  atomic.Int64
+	count  int
 }
 
 // newWorld starts it. version is the API version of Stripe's endpoints.
 func newWorld(t *testing.T, version string) *world {
 	t.Helper()
-	w := &world{t: t, nats: natstest.Start(t), redis: redistest.Start(t)}
-	w.log, w.client = w.nats.Log("test"), w.redis.Client()
-	keys, err := ingress.ParseSecrets(secrets)
-	if err != nil {
-		t.Fatal(err)
-	}
-	in, err := ingress.New(t.Context(), ingress.Config{
-		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: w.nats.Config("ingress"), Durability: natsstream.DurabilityRelaxed, Secrets: keys,
-	}, zap.NewNop())
-	w.run(in, err)
-	w.ingress = "http://" + in.Addr().String()
-	at := sandbox.Webhook{URL: w.ingress + "/webhooks/stripe", Secret: env.NewSecret(hook), APIVersion: version}
-	connected := at
-	connected.Connect = true
-	box, err := sandbox.New(t.Context(), sandbox.Config{
-		Addr: "127.0.0.1:0", Seed: t.Name(), Webhooks: []sandbox.Webhook{at, connected},
-		Accounts: []sandbox.Account{
-			{ID: solar, Name: "Solar", Country: "PL", Activated: true, Connected: true}, {ID: wind, Name: "Wind", Country: "PL", Activated: true, Connected: true},
-		},
-	}, zap.NewNop())
-	w.run(box, err)
-	w.stripe = box.URL()
-	worker, err := payments.New(t.Context(), payments.Config{
-		NATS: w.nats.Config("payments"), Redis: w.redis.Config(), Addr: "127.0.0.1:0", Mode: event.ModeTest, Batch: 64, ParkedFor: 72 * time.Hour, Version: "test", Now: time.Now,
-	}, zap.NewNop())
-	w.run(worker, err)
-	w.until("payments is ready", func() bool { return worker.Ready(t.Context()) == nil })
-	for n, account := range []string{solar, wind} {
-		w.connected("main", n+1, account)
-	}
+	w := &world{t: t, Pipeline: pipelinetest.Start(t, pipelinetest.Config{APIVersion: version, Accounts: []sandbox.Account{
+		{ID: solar, Name: "Solar", Country: "PL", Activated: true, Connected: true}, {ID: wind, Name: "Wind", Country: "PL", Activated: true, Connected: true},
+	}})}
+	w.client = w.Redis.Client()
+	w.Connect(solar, 1)
+	w.Connect(wind, 2)
 	return w
-}
-
-// connected stores that a seller has connected an account.
-func (w *world) connected(id string, n int, account string) {
-	w.t.Helper()
-	e, err := event.NewSeller(event.NameConnected, id, n, time.Now(), seller.Connected{Seller: id, Account: account, Mode: event.ModeTest, At: time.Now().UTC()})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.store(natsstream.Message{Subject: event.SellerSubject(event.NameConnected, id, strconv.Itoa(n)), ID: e.ID, Data: e.Encode()})
 }
 
 func (w *world) store(m natsstream.Message) natsstream.Stored {
 	w.t.Helper()
-	stored, err := w.log.Fact(w.t.Context(), m)
+	stored, err := w.Log.Fact(w.t.Context(), m)
 	if err != nil || stored.Taken {
 		w.t.Fatalf("store %s: %+v, %v", m.Subject, stored, err)
 	}
 	return stored
 }
 
-// run runs a service until the test ends.
-func (w *world) run(s interface{ Run(context.Context) error }, err error) {
-	w.t.Helper()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	w.t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			w.t.Errorf("%T: Run = %v", s, err)
-		}
-	})
-}
-
-// until polls until ok, two minutes at most.
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
-	deadline := time.NewTimer(2 * time.Minute)
-	defer deadline.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-deadline.C:
-			w.t.Fatalf("gave up waiting until %s", what)
-		case <-tick.C:
-		}
-	}
+	processtest.Until(w.t, 2*time.Minute, what, ok)
 }
 
 // call makes a request and fails unless it is answered with 200; the answer is decoded into into, if that is not nil.
@@ -170,7 +96,7 @@ func (w *world) call(method, address, body string, into any, headers ...string) 
 }
 
 // admin turns a knob of the sandbox.
-func (w *world) admin(path, body string) { w.t.Helper(); w.call("POST", w.stripe+path, body, nil) }
+func (w *world) admin(path, body string) { w.t.Helper(); w.call("POST", w.Stripe+path, body, nil) }
 
 // at calls Stripe's API for an account.
 func (w *world) at(account, method, path string, form url.Values, into any) {
@@ -179,7 +105,7 @@ func (w *world) at(account, method, path string, form url.Values, into any) {
 	if account != event.Platform {
 		headers = append(headers, "Stripe-Account", account)
 	}
-	w.call(method, w.stripe+path, form.Encode(), into, headers...)
+	w.call(method, w.Stripe+path, form.Encode(), into, headers...)
 }
 
 // sale is a published quote and its session at Stripe.
@@ -248,7 +174,7 @@ func (w *world) lose(types ...string) {
 	w.admin("/sandbox/knobs", string(b))
 }
 
-func (w *world) deliver() { w.t.Helper(); w.call("DELETE", w.stripe+"/sandbox/knobs", "", nil) }
+func (w *world) deliver() { w.t.Helper(); w.call("DELETE", w.Stripe+"/sandbox/knobs", "", nil) }
 
 // now is the clock of the comparison and, moved by advance, of the sandbox.
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
@@ -262,8 +188,8 @@ func (w *world) advance(d time.Duration) {
 // config is that of a Reconciler to whom nothing is too young to be missed.
 func (w *world) config() reconcile.Config {
 	return reconcile.Config{
-		Log: w.log, Reader: w.reader(), Stripe: stripegate.New(stripegate.Config{Key: env.NewSecret(sandbox.DefaultTestKey), Base: w.stripe}),
-		Door: door.Door{URL: w.ingress, Secret: env.NewSecret(ours), Source: event.SourceReconcile, Now: time.Now, HTTP: http.DefaultClient},
+		Log: w.Log, Reader: w.reader(), Stripe: stripegate.New(stripegate.Config{Key: env.NewSecret(sandbox.DefaultTestKey), Base: w.Stripe}),
+		Door: door.Door{URL: w.Ingress, Secret: env.NewSecret(pipelinetest.ReconcileSecret), Source: event.SourceReconcile, Now: time.Now, HTTP: http.DefaultClient},
 		Mode: event.ModeTest, Grace: -1, Pause: time.Millisecond, Now: w.now,
 	}
 }
@@ -361,7 +287,7 @@ func (w *world) paidOnce(s sale) quote.Paid {
 
 func (w *world) read(stream string, filters ...string) []natsstream.Record {
 	w.t.Helper()
-	all, err := w.log.ReadAll(w.t.Context(), stream, filters...)
+	all, err := w.Log.ReadAll(w.t.Context(), stream, filters...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -371,7 +297,7 @@ func (w *world) read(stream string, filters ...string) []natsstream.Record {
 // stored are all events of Stripe's in the log.
 func (w *world) stored() []natsstream.Record {
 	w.t.Helper()
-	all, err := w.log.Scan(w.t.Context(), event.StreamStripe, 1, 10_000)
+	all, err := w.Log.Scan(w.t.Context(), event.StreamStripe, 1, 10_000)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -386,20 +312,13 @@ func (w *world) quiet() {
 			Deliveries []struct{ ID string } `json:"deliveries"`
 			Data       []struct{ ID string } `json:"data"`
 		}
-		w.call("GET", w.stripe+"/sandbox/deliveries?state=pending", "", &pending)
+		w.call("GET", w.Stripe+"/sandbox/deliveries?state=pending", "", &pending)
 		if len(pending.Deliveries)+len(pending.Data) > 0 {
 			return false
 		}
-		for _, stream := range []string{event.StreamStripe, event.StreamQuotes} {
-			consumer, err := w.log.JetStream().Consumer(w.t.Context(), stream, natsstream.DurablePayments)
-			if err != nil {
-				return false
-			}
-			if info := consumer.CachedInfo(); info.NumPending+uint64(info.NumAckPending) > 0 {
-				return false
-			}
-		}
-		return true
+		return natstest.Settled(w.t.Context(), w.Log,
+			natstest.Consumer{Stream: event.StreamStripe, Durable: natsstream.DurablePayments},
+			natstest.Consumer{Stream: event.StreamQuotes, Durable: natsstream.DurablePayments}) == nil
 	})
 }
 
@@ -412,8 +331,8 @@ func (w *world) quotectl(code int, args ...string) string {
 func (w *world) quotectlWith(over map[string]string, code int, args ...string) string {
 	w.t.Helper()
 	settings := map[string]string{
-		"NATS_URL": w.nats.URL, "REDIS_URL": w.redis.URL, "INGRESS_URL": w.ingress, "STRIPE_WEBHOOK_SECRETS": secrets, "TZ": "Europe/Warsaw",
-		"STRIPE_API_KEY": sandbox.DefaultTestKey, "STRIPE_API_BASE": w.stripe, "DATA_DIR": w.t.TempDir(),
+		"NATS_URL": w.NATS.URL, "REDIS_URL": w.Redis.URL, "INGRESS_URL": w.Ingress, "STRIPE_WEBHOOK_SECRETS": pipelinetest.Secrets, "TZ": "Europe/Warsaw",
+		"STRIPE_API_KEY": sandbox.DefaultTestKey, "STRIPE_API_BASE": w.Stripe, "DATA_DIR": w.t.TempDir(),
 	}
 	for name, value := range over {
 		settings[name] = value
