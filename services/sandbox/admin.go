@@ -20,7 +20,7 @@ func (s *sim) adminRoutes(mux *http.ServeMux) {
 		"DELETE /sandbox/knobs":                s.resetKnobs,
 		"GET /sandbox/faults":                  func(*http.Request) (any, error) { return object{"faults": anys(s.faults)}, nil },
 		"POST /sandbox/faults":                 s.addFault,
-		"DELETE /sandbox/faults":               func(*http.Request) (any, error) { s.faults = nil; return object{"faults": []any{}}, nil },
+		"DELETE /sandbox/faults":               s.heal,
 		"GET /sandbox/deliveries":              s.listDeliveries,
 		"POST /sandbox/deliveries":             s.resend,
 		"POST /sandbox/sessions/{id}":          s.adminPay,
@@ -134,6 +134,14 @@ func (s *sim) addFault(q *http.Request) (any, error) {
 	}
 	s.faults = append(s.faults, f)
 	return f, nil
+}
+
+// heal takes the faults back; a request that one of them delays goes on.
+func (s *sim) heal(*http.Request) (any, error) {
+	s.faults = nil
+	close(s.healed)
+	s.healed = make(chan struct{})
+	return object{"faults": []any{}}, nil
 }
 
 func (d *delivery) object() object {

@@ -81,7 +81,7 @@ func (s *sim) serve(w http.ResponseWriter, q *http.Request, r route) {
 	s.settle()
 	c := &call{id: q.PathValue("id"), method: q.Method, path: q.URL.Path, request: s.id("req_", 14)}
 	out := s.answer(q, r, c, string(raw))
-	held := s.held
+	held, healed := s.held, s.healed
 	s.held = nil
 	s.mu.Unlock()
 
@@ -90,7 +90,7 @@ func (s *sim) serve(w http.ResponseWriter, q *http.Request, r route) {
 		s.await(q.Context(), held)
 	}
 	if c.fault != nil && c.fault.After && c.fault.Delay > 0 {
-		pause(q.Context(), time.Duration(c.fault.Delay))
+		pause(q.Context(), time.Duration(c.fault.Delay), healed)
 	}
 	s.finish(c, out)
 	if !c.fault.spoil(w, c) {
@@ -147,8 +147,9 @@ func (s *sim) hold(ctx context.Context, f *fault) {
 	if f == nil || f.After || f.Delay == 0 {
 		return
 	}
+	healed := s.healed
 	s.mu.Unlock()
-	pause(ctx, time.Duration(f.Delay))
+	pause(ctx, time.Duration(f.Delay), healed)
 	s.mu.Lock()
 	s.settle()
 }
@@ -318,12 +319,13 @@ func canonical(raw string) string {
 	return strings.Join(pairs, "&")
 }
 
-// pause waits for d of the wall clock, or until the client goes.
-func pause(ctx context.Context, d time.Duration) {
+// pause waits for d of the wall clock, or until the client goes or it is healed, which may be nil.
+func pause(ctx context.Context, d time.Duration, healed <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
+	case <-healed:
 	}
 }

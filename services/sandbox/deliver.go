@@ -105,7 +105,7 @@ func (s *sim) await(ctx context.Context, held []*delivery) {
 		if !waiting || ctx.Err() != nil {
 			return
 		}
-		pause(ctx, 10*time.Millisecond)
+		pause(ctx, 10*time.Millisecond, nil)
 	}
 }
 

@@ -42,7 +42,7 @@
 //	POST   /sandbox/faults                    {"kind":"rate_limit|lock_timeout|server_error|unavailable|html_502|reset|slow", "method":"POST",
 //	                                          "path":"/v1/checkout/*", "times":1, "after":bool, "delay":"2s"}; after: once the request has had
 //	                                          its effect; delay holds the request, whose idempotency key is in use meanwhile
-//	DELETE /sandbox/faults                    none
+//	DELETE /sandbox/faults                    none; a request that is delayed goes on
 //	GET    /sandbox/deliveries                ?state=held|pending|delivered|failed|dropped &event=evt_… &type=charge.*
 //	POST   /sandbox/deliveries                {"event":"evt_…", "endpoint":"we_…"}: resend, to all endpoints when none is named
 //	POST   /sandbox/sessions/{id}             {"action":"pay|decline|challenge|challenge_pass|challenge_fail|debit|debit_fail", "email":…, "name":…}

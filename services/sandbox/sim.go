@@ -36,6 +36,7 @@ type sim struct {
 	deliveries []*delivery // all that ever were
 	open       []*delivery // those that may still be sent
 	faults     []*fault
+	healed     chan struct{} // closed when the faults are taken back
 	knobs      knobs
 	request    origin
 	held       []*delivery // of the request in hand: released when it is answered
@@ -70,7 +71,7 @@ type world struct {
 func newSim(cfg Config, log *zap.Logger) *sim {
 	sum := sha512.Sum512([]byte(cfg.Seed))
 	s := &sim{
-		cfg: cfg, log: log, offset: cfg.ClockOffset, wake: make(chan struct{}, 1),
+		cfg: cfg, log: log, offset: cfg.ClockOffset, wake: make(chan struct{}, 1), healed: make(chan struct{}),
 		client: &http.Client{
 			Timeout: 10 * time.Second,
 			// A redirect counts as a failed delivery.
