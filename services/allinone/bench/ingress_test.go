@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/freeaddr"
 	"quittance.internal/libs/platform/natsstream"
-	"quittance.internal/services/allinone/processtest"
 	"quittance.internal/services/operator/scenario"
 )
 
@@ -89,7 +89,7 @@ func checkoutCompleted(tb testing.TB) scenario.Event {
 
 func startIngress(tb testing.TB, srv *natsServer, how syncMode) (p *process, addr string) {
 	tb.Helper()
-	addr, admin, durability := processtest.FreeAddr(tb), processtest.FreeAddr(tb), natsstream.DurabilityRelaxed
+	addr, admin, durability := freeaddr.New(tb), freeaddr.New(tb), natsstream.DurabilityRelaxed
 	if how == syncAlways {
 		durability = natsstream.DurabilityServer
 	}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/platform/env"
+	"quittance.internal/libs/platform/freeaddr"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/services/allinone/processtest"
 )
@@ -45,7 +46,7 @@ func startNATS(tb testing.TB, how syncMode) *natsServer {
 		tb.Fatal(err)
 	}
 	s := &natsServer{tb: tb, store: store}
-	s.launch(how, processtest.FreeAddr(tb))
+	s.launch(how, freeaddr.New(tb))
 	nc, err := natsstream.Connect(tb.Context(), s.config("bench"), zap.NewNop())
 	if err != nil {
 		tb.Fatal(err)

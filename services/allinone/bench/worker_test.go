@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/freeaddr"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/libs/platform/redisquote"
@@ -146,7 +147,7 @@ func (s *stage) release() time.Time {
 
 func (s *stage) startPayments() *process {
 	s.tb.Helper()
-	addr := processtest.FreeAddr(s.tb)
+	addr := freeaddr.New(s.tb)
 	// On an empty log: a worker that finds an empty Redis and a full log first folds all of it again.
 	p := startService(s.tb, "payments", "http://"+addr+"/readyz",
 		"NATS_URL="+s.nats.url, "REDIS_URL="+s.redis.URL, "PAYMENTS_ADDR="+addr, "MODE="+event.ModeTest)

@@ -12,6 +12,7 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/platform/env"
+	"quittance.internal/libs/platform/freeaddr"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/libs/platform/redisquote/redistest"
@@ -67,7 +68,7 @@ func newWorld(t *testing.T) *world {
 	w.log, w.cache = w.nats.Log("drill"), w.redis.Client()
 	addr := map[string]string{}
 	for _, name := range []string{"INGRESS_ADDR", "INGRESS_ADMIN_ADDR", "PAYMENTS_ADDR", "NOTIFIER_ADDR", "QUOTES_ADDR", "QUOTES_ADMIN_ADDR"} {
-		addr[name] = processtest.FreeAddr(t)
+		addr[name] = freeaddr.New(t)
 	}
 	w.ingressURL, w.quotesURL = "http://"+addr["INGRESS_ADDR"], "http://"+addr["QUOTES_ADDR"]
 	w.startSandbox()

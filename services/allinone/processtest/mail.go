@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/emersion/go-smtp"
+
+	"quittance.internal/libs/platform/freeaddr"
 )
 
 // MailServer is a real SMTP server that counts what it accepts, by recipient. It can go away and come back, and refuse. It is
@@ -28,7 +30,7 @@ type MailServer struct {
 // StartMail starts a server that accepts everything; it ends with the test.
 func StartMail(tb testing.TB) *MailServer {
 	tb.Helper()
-	m := &MailServer{tb: tb, Addr: FreeAddr(tb), accepted: map[string][]string{}}
+	m := &MailServer{tb: tb, Addr: freeaddr.New(tb), accepted: map[string][]string{}}
 	m.Up()
 	tb.Cleanup(m.Down)
 	return m

@@ -3,7 +3,6 @@ package processtest
 import (
 	"bytes"
 	"errors"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -130,15 +129,4 @@ func (p *Process) tail() string {
 		b = b[len(b)-1500:]
 	}
 	return filepath.Base(p.Path) + ": …" + string(b)
-}
-
-// FreeAddr returns a loopback address that nobody listens on.
-func FreeAddr(tb testing.TB) string {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/freeaddr"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/libs/platform/redisquote"
@@ -61,7 +62,7 @@ func newWorld(tb testing.TB, tags builtWith, batch int) *world {
 	w.shortenAckWait()
 	addr := map[string]string{}
 	for _, name := range []string{"INGRESS_ADDR", "INGRESS_ADMIN_ADDR", "PAYMENTS_ADDR", "NOTIFIER_ADDR", "QUOTES_ADDR", "QUOTES_ADMIN_ADDR"} {
-		addr[name] = processtest.FreeAddr(tb)
+		addr[name] = freeaddr.New(tb)
 	}
 	w.ingressURL, w.quotesURL = "http://"+addr["INGRESS_ADDR"]+"/webhooks/stripe", "http://"+addr["QUOTES_ADDR"]
 	env := []string{

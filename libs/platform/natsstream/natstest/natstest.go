@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/platform/env"
+	"quittance.internal/libs/platform/freeaddr"
 	"quittance.internal/libs/platform/natsstream"
 )
 
@@ -53,7 +54,7 @@ func StartSynced(tb testing.TB) *Server {
 func start(tb testing.TB, syncAlways bool) *Server {
 	tb.Helper()
 	s := &Server{tb: tb, opts: server.Options{
-		Host: "127.0.0.1", Port: -1, HTTPHost: "127.0.0.1", HTTPPort: -1,
+		Host: "127.0.0.1", Port: port(tb), HTTPHost: "127.0.0.1", HTTPPort: port(tb),
 		JetStream: true, StoreDir: tb.TempDir(), SyncAlways: syncAlways, NoSigs: true, NoLog: true,
 	}}
 	s.start()
@@ -69,22 +70,21 @@ func (s *Server) start() {
 		s.tb.Fatal(err)
 	}
 	srv.Start()
-	if !srv.ReadyForConnections(20 * time.Second) {
-		s.tb.Fatal("nats-server did not become ready within 20 s")
+	if !srv.ReadyForConnections(time.Minute) {
+		s.tb.Fatal("nats-server did not become ready within a minute")
 	}
 	s.srv, s.URL = srv, srv.ClientURL()
-	s.opts.Port = port(s.tb, srv.Addr())
-	s.opts.HTTPPort = port(s.tb, srv.MonitorAddr())
 	s.MonitorURL = "http://" + srv.MonitorAddr().String()
 }
 
-func port(tb testing.TB, a net.Addr) int {
+// port is one to which the server can come back after a restart.
+func port(tb testing.TB) int {
 	tb.Helper()
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		tb.Fatalf("address %v is not TCP", a)
+	addr, err := net.ResolveTCPAddr("tcp", freeaddr.New(tb))
+	if err != nil {
+		tb.Fatal(err)
 	}
-	return tcp.Port
+	return addr.Port
 }
 
 // StoreDir is the folder of the store, to be changed behind the server's back while it is stopped.
