@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"quittance.internal/libs/domain/event"
-	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/services/allinone/pipelinetest"
+	"quittance.internal/services/allinone/processtest"
 	"quittance.internal/services/quotes"
 	"quittance.internal/services/sandbox"
 )
@@ -27,7 +27,7 @@ type shop struct {
 	api, stripe string
 	behind      atomic.Bool // the clock of quotes
 	end         time.Time   // of every quote
-	log         *natsstream.Log
+	pipeline    *pipelinetest.Pipeline
 	token       string
 }
 
@@ -37,7 +37,7 @@ func openShop(t *testing.T) *shop {
 	s.behind.Store(true)
 	an := func() time.Time { return time.Now().Add(-time.Hour) }
 	p := pipelinetest.Start(t, pipelinetest.Config{StripeNow: an})
-	s.log, s.stripe = p.Log, p.Stripe
+	s.pipeline, s.stripe = p, p.Stripe
 	cfg := p.QuotesConfig("sue:seller:" + s.token)
 	cfg.Now = func() time.Time {
 		if s.behind.Load() {
@@ -138,7 +138,7 @@ func (s *shop) stands(id, want string) (card string) {
 
 func (s *shop) said(name, id string) bool {
 	s.t.Helper()
-	records, err := s.log.ReadAll(s.t.Context(), event.StreamQuotes, "quote."+name+".main."+id+".1")
+	records, err := s.pipeline.Log.ReadAll(s.t.Context(), event.StreamQuotes, "quote."+name+".main."+id+".1")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -189,9 +189,11 @@ func TestExpiryMeetsPaymentsOfEveryKind(t *testing.T) {
 	if status, body := s.act(openSession, "pay"); status != http.StatusBadRequest {
 		t.Errorf("paying after the expiry = %d %s, want a refusal", status, body)
 	}
-	eventually(t, "the list of expired quotes has it", func() bool { return slices.Equal(s.listed("expired"), []string{open}) })
-	if !s.said("expired", open) || slices.Contains(s.listed("published"), open) {
-		t.Errorf("quote.expired of the open one: %t; published: %v", s.said("expired", open), s.listed("published"))
+	eventually(t, "it goes from the list of published quotes to that of expired ones", func() bool {
+		return slices.Equal(s.listed("expired"), []string{open}) && !slices.Contains(s.listed("published"), open)
+	})
+	if !s.said("expired", open) {
+		t.Error("there is not one quote.expired of the open one")
 	}
 
 	// Payment first: the debits come to their end.
@@ -211,11 +213,15 @@ func TestExpiryMeetsPaymentsOfEveryKind(t *testing.T) {
 		return slices.Equal(s.listed("expired"), expired) && slices.Equal(s.listed("paid"), paid)
 	})
 	for _, id := range []string{card, debit} {
+		eventually(t, "quote.paid of "+id, func() bool { return s.said("paid", id) })
+	}
+	processtest.Eventually(t, 2*time.Minute, "nothing is under way", func() error { return s.pipeline.Quiet(t.Context()) })
+	for _, id := range []string{card, debit} {
 		if !s.said("paid", id) || s.said("expired", id) {
 			t.Errorf("%s: quote.paid %t, quote.expired %t", id, s.said("paid", id), s.said("expired", id))
 		}
 	}
-	if dead, err := s.log.ReadAll(t.Context(), event.StreamDead, "dead.>"); err != nil || len(dead) > 0 {
+	if dead, err := s.pipeline.Log.ReadAll(t.Context(), event.StreamDead, "dead.>"); err != nil || len(dead) > 0 {
 		t.Errorf("dead letters: %v, %v", fmt.Sprint(dead), err)
 	}
 }

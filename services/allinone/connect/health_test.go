@@ -19,6 +19,7 @@ func TestAWithdrawnAuthorizationEndsPaymentAndTouchesNobodyElse(t *testing.T) {
 	paid, paidPage := w.offer(sue, "")
 	w.pay(w.open(paidPage))
 	w.until("a quote is paid", func() bool { return strings.Contains(w.card(sue, paid), `"text":"Paid: `) })
+	w.quiet()
 	before := w.card(sue, paid)
 	_, page := w.offer(sue, "")
 	draft := w.draft(sue, "")

@@ -13,7 +13,7 @@ import (
 // quotectl runs the operators' command line with an API token and returns what it printed.
 func (w *world) quotectl(token string, code int, args ...string) string {
 	w.t.Helper()
-	settings := map[string]string{"QUOTES_URL": w.quotes, "API_TOKEN": token, "NATS_URL": w.nats.URL, "TZ": "Europe/Warsaw", "DATA_DIR": w.t.TempDir()}
+	settings := map[string]string{"QUOTES_URL": w.quotes, "API_TOKEN": token, "NATS_URL": w.pipeline.NATS.URL, "TZ": "Europe/Warsaw", "DATA_DIR": w.t.TempDir()}
 	var out, errs bytes.Buffer
 	got := operator.Run(w.t.Context(), args, func(name string) (string, bool) { v, ok := settings[name]; return v, ok }, &out, &errs)
 	if got != code {

@@ -16,7 +16,6 @@ import (
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/platform/natsstream"
-	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/services/allinone/pipelinetest"
 	"quittance.internal/services/allinone/processtest"
 	"quittance.internal/services/quotes"
@@ -45,12 +44,12 @@ const publicURL = "http://quotes.example"
 
 // world is the product, and Stripe.
 type world struct {
-	t      *testing.T
-	nats   *natstest.Server
-	log    *natsstream.Log
-	stripe string // the sandbox's address
-	quotes string // where quotes listens
-	ahead  atomic.Int64
+	t        *testing.T
+	pipeline *pipelinetest.Pipeline
+	log      *natsstream.Log
+	stripe   string // the sandbox's address
+	quotes   string // where quotes listens
+	ahead    atomic.Int64
 }
 
 func newWorld(t *testing.T) *world {
@@ -60,7 +59,7 @@ func newWorld(t *testing.T) *world {
 		{ID: wind, Name: "Wind Farms", Country: "PL", Activated: true},
 		{ID: fresh, Name: "Fresh Start", Country: "PL"},
 	}})
-	w := &world{t: t, nats: p.NATS, log: p.Log, stripe: p.Stripe}
+	w := &world{t: t, pipeline: p, log: p.Log, stripe: p.Stripe}
 	cfg := p.QuotesConfig(roles)
 	cfg.PublicURL, cfg.Now = publicURL, func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 	cfg.Stripe.ClientID, cfg.Stripe.ConnectURL = sandbox.DefaultClientID, p.Stripe
@@ -70,7 +69,13 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
-	processtest.Until(w.t, time.Minute, what, ok)
+	processtest.Until(w.t, 3*time.Minute, what, ok)
+}
+
+// quiet waits until all that Stripe delivers is delivered and worked on.
+func (w *world) quiet() {
+	w.t.Helper()
+	processtest.Eventually(w.t, 3*time.Minute, "everything is delivered and worked on", func() error { return w.pipeline.Quiet(w.t.Context()) })
 }
 
 // answer is a response that was read to its end.

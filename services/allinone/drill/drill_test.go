@@ -234,7 +234,7 @@ func (w *world) rotatedSecret() {
 	}
 	m.say("**Found and explained.**")
 	m.enter(3, []string{"check", "silence"}, "signatures have failed")
-	m.enter(w.doctor(), []string{"doctor"}, "secret first", "no_matching_signature")
+	w.doctor("secret first", "no_matching_signature")
 	m.enter(0, []string{"explain", sales[0].quote, "--why-not-paid"}, "next:")
 
 	m.say("**Repaired.** The new secret goes into the file that ingress follows, beside the old one. Nothing is restarted, and Stripe's next try succeeds.")
@@ -253,7 +253,7 @@ func (w *world) rotatedSecret() {
 		w.t.Fatalf("%d quotes are not paid after the new secret", len(lost))
 	}
 	m.enter(0, []string{"explain", sales[0].quote}, "second", "quote.paid")
-	m.enter(w.doctor(), []string{"doctor"}, "secret second")
+	w.doctor("secret second")
 	m.say("What Stripe signed last it signed with the second secret, and it ended the first one at once: that is taken out of the file.")
 	w.setSecrets("second="+secret, "reconcile="+ours)
 	m.say("The counters of failed signatures are those since ingress started; they begin anew when it is started again:")

@@ -1,7 +1,6 @@
 package drill_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -132,24 +131,21 @@ func (w *world) until(what string, f func() error) {
 	processtest.Eventually(w.t, patience, what, f)
 }
 
+// notifies is the consumer that mails.
+var notifies = natstest.Consumer{Stream: event.StreamQuotes, Durable: natsstream.DurableNotifier}
+
 // settled waits until payments has worked on everything in the log and, if mails is set, the notifier too.
 func (w *world) settled(mails bool) {
 	w.t.Helper()
 	consumers := []natstest.Consumer{{Stream: event.StreamStripe, Durable: natsstream.DurablePayments}, {Stream: event.StreamQuotes, Durable: natsstream.DurablePayments}}
 	if mails {
-		consumers = append(consumers, natstest.Consumer{Stream: event.StreamQuotes, Durable: natsstream.DurableNotifier})
+		consumers = append(consumers, notifies)
 	}
 	w.until("all messages are acknowledged", func() error { return natstest.Settled(w.t.Context(), w.log, consumers...) })
 }
 
-// delivered waits until Stripe has nothing on its way that is due.
+// delivered waits until Stripe has nothing on its way, and all of it is worked on.
 func (w *world) delivered() {
 	w.t.Helper()
-	w.until("Stripe has delivered everything", func() error {
-		if n := len(w.deliveries("pending")) + len(w.deliveries("held")); n > 0 {
-			return fmt.Errorf("%d deliveries are open", n)
-		}
-		return nil
-	})
-	w.settled(true)
+	w.until("Stripe has delivered everything", func() error { return pipelinetest.Quiet(w.t.Context(), w.log, w.box, notifies) })
 }

@@ -14,7 +14,13 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/env"
+	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/services/allinone"
+	"quittance.internal/services/allinone/pipelinetest"
+	"quittance.internal/services/allinone/processtest"
 )
 
 // patience is how long anything may take on a machine that is busy with other things; nothing waits so long without need.
@@ -24,6 +30,7 @@ const patience = 2 * time.Minute
 type system struct {
 	*allinone.Service
 	t     *testing.T
+	log   *natsstream.Log
 	token string
 	at    map[string]string // addresses, by the variables of client.env
 }
@@ -66,16 +73,24 @@ func start(t *testing.T) *system {
 		t.Fatal("the system is not ready")
 	}
 	s := &system{Service: service, t: t, at: map[string]string{}}
-	env, err := os.ReadFile(service.ClientEnv())
+	file, err := os.ReadFile(service.ClientEnv())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(env)) {
+	for line := range strings.Lines(string(file)) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
 			s.at[name] = value
 		}
 	}
 	s.token = s.at["API_TOKEN"]
+	nc, err := natsstream.Connect(t.Context(), natsstream.Config{URL: env.NewSecret(s.at["NATS_URL"]), Name: "operator"}, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	if s.log, err = natsstream.NewLog(nc); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 
@@ -162,31 +177,18 @@ func (s *system) sandbox(method, path, body string, answer any) {
 	s.ask(method, s.at["SANDBOX_URL"]+"/sandbox/"+path, body, answer)
 }
 
-// settled waits until every webhook of the sandbox is delivered, and what they mean for the quote has been worked out.
+// settled waits until every webhook of the sandbox is delivered, and what they mean for the quote has been worked out and mailed.
 func (s *system) settled() {
 	s.t.Helper()
-	eventually(s.t, "all webhooks are delivered", func() bool {
-		for _, state := range []string{"held", "pending"} {
-			var open struct{ Deliveries []any }
-			s.sandbox(http.MethodGet, "deliveries?state="+state, "", &open)
-			if len(open.Deliveries) > 0 {
-				return false
-			}
-		}
-		return true
+	processtest.Eventually(s.t, patience, "everything is worked on", func() error {
+		return pipelinetest.Quiet(s.t.Context(), s.log, s.at["SANDBOX_URL"], natstest.Consumer{Stream: event.StreamQuotes, Durable: natsstream.DurableNotifier})
 	})
 }
 
 // eventually polls until ok.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", patience, what)
-		}
-		pause()
-	}
+	processtest.Until(t, patience, what, ok)
 }
 
 // pause is the pace of polling.

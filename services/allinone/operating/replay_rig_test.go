@@ -146,6 +146,7 @@ func (r *rig) runPlan(code int, p *replay.Plan, args ...string) ran {
 // asPlanned compares what a run did with what its plan foretold: quote by quote, fact by fact.
 func (r *rig) asPlanned(p *replay.Plan, before map[string]replay.Side, facts map[string]bool, seed string) {
 	r.t.Helper()
+	r.settled() // the worker gets what was published, too
 	after := r.shown()
 	var foretold []string
 	for _, q := range p.Quotes {

@@ -33,13 +33,13 @@ type rig struct {
 	redis *redistest.Server
 	log   *natsstream.Log
 	cache redis.UniversalClient
-	// patience is how long eventually waits.
-	patience time.Duration
+	// patience is how long eventually waits, grace is the workers' REBUILD_GRACE.
+	patience, grace time.Duration
 }
 
 func newRig(tb testing.TB) *rig {
 	tb.Helper()
-	r := &rig{t: tb, nats: natstest.Start(tb), redis: redistest.Start(tb), patience: time.Minute}
+	r := &rig{t: tb, nats: natstest.Start(tb), redis: redistest.Start(tb), patience: 3 * time.Minute, grace: 300 * time.Millisecond}
 	r.log, r.cache = r.nats.Log("test"), r.redis.Client()
 	return r
 }
@@ -49,7 +49,7 @@ func (r *rig) worker() (stop func()) {
 	r.t.Helper()
 	cfg := payments.Config{
 		NATS: r.nats.Config("payments"), Redis: r.redis.Config(), Addr: "127.0.0.1:0", Mode: event.ModeTest, Batch: 64,
-		ParkedFor: 72 * time.Hour, Version: "test", Now: time.Now, RebuildGrace: 300 * time.Millisecond,
+		ParkedFor: 72 * time.Hour, Version: "test", Now: time.Now, RebuildGrace: r.grace,
 	}
 	ctx, cancel := context.WithCancel(r.t.Context())
 	s, err := payments.New(ctx, cfg, zap.NewNop())

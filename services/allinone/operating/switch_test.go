@@ -155,6 +155,7 @@ func later(was, is string) bool {
 
 func TestARebuildCanBeCancelledUntilItGoesOver(t *testing.T) {
 	r := newRig(t)
+	r.grace = 10 * time.Second // so long it folds, and so long it can be met folding
 	stop := r.worker()
 	r.live(10)
 	stop()

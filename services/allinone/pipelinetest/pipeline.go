@@ -1,6 +1,7 @@
 package pipelinetest
 
 import (
+	"context"
 	"strconv"
 	"testing"
 	"time"
@@ -111,4 +112,9 @@ func (p *Pipeline) Connect(account string, n int) {
 	if stored, err := p.Log.Fact(p.tb.Context(), m); err != nil || stored.Taken {
 		p.tb.Fatalf("connect %s: %+v, %v", account, stored, err)
 	}
+}
+
+// Quiet is the function Quiet for this pipeline.
+func (p *Pipeline) Quiet(ctx context.Context, further ...natstest.Consumer) error {
+	return Quiet(ctx, p.Log, p.Stripe, further...)
 }

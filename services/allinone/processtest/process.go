@@ -67,7 +67,7 @@ func (p *Process) Start(extra ...string) {
 // Ready waits until the process says that it can do its work.
 func (p *Process) Ready() {
 	p.tb.Helper()
-	Eventually(p.tb, 30*time.Second, p.Name+" is ready", func() error {
+	Eventually(p.tb, 2*time.Minute, p.Name+" is ready", func() error {
 		select {
 		case <-p.done:
 			p.tb.Fatalf("%s ended before it was ready:\n%s", p.Name, p.tail())

@@ -2,7 +2,6 @@ package proof_test
 
 import (
 	"testing"
-	"time"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/services/operator/scenario"
@@ -22,8 +21,8 @@ func TestTwoThousandShuffledQuotesEndAsTheRulesDemand(t *testing.T) {
 		want[q.ID] = b.Expect
 		events = append(events, b.Events...)
 	}
-	w.deliver(shuffled(events, 11), 16, 5*time.Minute)
-	w.settleAndCheck(quotes, 3*time.Minute)
+	w.deliver(shuffled(events, 11), 16, 2*patience)
+	w.settleAndCheck(quotes, 2*patience)
 	for _, q := range quotes {
 		p, err := w.reader().Payment(t.Context(), event.Platform, q.ID)
 		if err != nil {

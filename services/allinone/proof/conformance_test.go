@@ -51,7 +51,7 @@ func TestRedisMiniredisAndThePureFoldAgree(t *testing.T) {
 			client := redis.NewClient(opts)
 			defer client.Close()
 			w := &world{tb: t, nats: srv, log: log, cache: client, acked: map[string][]string{}}
-			w.settledPayments(time.Minute)
+			w.settledPayments(patience)
 			stripe := w.scan(event.StreamStripe)
 			fold, outcomes := foldOutcomes(t, w.scan(event.StreamQuotes), stripe)
 			if n := len(fold.Keys()); n != 48 {

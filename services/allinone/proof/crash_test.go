@@ -51,8 +51,8 @@ func (w *world) crash(point string, hit, n int) []published {
 	}
 	victim.Start("FAULT=" + fmt.Sprintf("%s:%d", point, hit))
 	delivered := make(chan struct{})
-	go func() { defer close(delivered); w.deliver(shuffled(events, uint64(n)), 4, time.Minute) }()
-	if !victim.Died(20 * time.Second) {
+	go func() { defer close(delivered); w.deliver(shuffled(events, uint64(n)), 4, patience) }()
+	if !victim.Died(patience) {
 		w.tb.Errorf("%s was not hit %d times: the point proves nothing", point, hit)
 		victim.Kill()
 	}
@@ -73,7 +73,7 @@ func TestACrashAtAnyPointLosesAndDoublesNothing(t *testing.T) {
 			began := time.Now()
 			quotes := w.crash(point, hit, n)
 			all = append(all, quotes...)
-			w.settled(30 * time.Second)
+			w.settled(patience)
 			if broken := w.checkInvariants(quotes); len(broken) > 0 {
 				t.Fatalf("after %s at hit %d:\n%s", point, hit, strings.Join(broken, "\n"))
 			}
@@ -98,7 +98,7 @@ func (w *world) rebuildEqualsLive(quotes []published) {
 	if err := w.cache.FlushAll(w.tb.Context()).Err(); err != nil {
 		w.tb.Fatal(err)
 	}
-	processtest.Eventually(w.tb, time.Minute, "the projection is rebuilt", func() error {
+	processtest.Eventually(w.tb, patience, "the projection is rebuilt", func() error {
 		for id, digest := range before {
 			p, err := w.reader().Payment(w.tb.Context(), "platform", id)
 			if err != nil {
@@ -111,7 +111,7 @@ func (w *world) rebuildEqualsLive(quotes []published) {
 		return nil
 	})
 	w.payments.Ready()
-	w.settleAndCheck(quotes, 30*time.Second)
+	w.settleAndCheck(quotes, patience)
 	if got := w.mail.Total(); got != mails {
 		w.tb.Errorf("%d mails after the rebuild, %d before", got, mails)
 	}
@@ -124,7 +124,7 @@ func TestSabotageEmittingOnTheTransitionOnlyIsFound(t *testing.T) {
 	// Which commit makes a quote paid depends on the order of arrival, so the crash is tried at several of them.
 	for hit := 1; hit <= 8; hit++ {
 		quotes := w.crash("payments.after-commit", hit, 10*hit)
-		w.settled(30 * time.Second)
+		w.settled(patience)
 		if anyHas(w.checkInvariants(quotes), "I4:") {
 			return
 		}
@@ -137,8 +137,8 @@ func TestSabotageAMailLedgerInRedisIsFound(t *testing.T) {
 	q := w.publish(1, false)
 	w.notifier.Kill()
 	w.notifier.Start("FAULT=notifier.before-ack:1")
-	w.deliver(w.burst("paid", q, 1).Events, 2, time.Minute)
-	if !w.notifier.Died(20 * time.Second) {
+	w.deliver(w.burst("paid", q, 1).Events, 2, patience)
+	if !w.notifier.Died(patience) {
 		t.Fatal("notifier.before-ack was not hit")
 	}
 	if err := w.cache.FlushAll(t.Context()).Err(); err != nil {
@@ -147,7 +147,7 @@ func TestSabotageAMailLedgerInRedisIsFound(t *testing.T) {
 	w.notifier.Start()
 	w.notifier.Ready()
 	w.payments.Ready()
-	w.settled(30 * time.Second)
+	w.settled(patience)
 	if got := len(w.mail.To(q.Owner)); got < 2 {
 		t.Errorf("a ledger in Redis survived a flush: %d mails, want the second one that proves the point", got)
 	}

@@ -22,13 +22,13 @@ func underLoad(t *testing.T, f func(w *world)) {
 	}
 	events = shuffled(events, 3)
 	delivered := make(chan struct{})
-	go func() { defer close(delivered); w.deliver(events, 4, time.Minute) }()
+	go func() { defer close(delivered); w.deliver(events, 4, patience) }()
 	f(w)
 	<-delivered
 	for _, p := range w.all() {
 		p.Ready()
 	}
-	w.settleAndCheck(quotes, time.Minute)
+	w.settleAndCheck(quotes, patience)
 }
 
 func TestFlushedRedisIsFoldedAgainAndMailsNobodyTwice(t *testing.T) {
@@ -64,8 +64,8 @@ func TestMailServerAwayForAWhileDelaysTheMailAlone(t *testing.T) { // R63, R64
 	underLoad(t, func(w *world) {
 		w.mail.Down()
 		q := w.publish(1000, false)
-		w.deliver(w.burst("paid", q, 1000).Events, 2, time.Minute)
-		w.settledPayments(30 * time.Second) // no mail can have gone out
+		w.deliver(w.burst("paid", q, 1000).Events, 2, patience)
+		w.settledPayments(patience) // no mail can have gone out
 		if got := w.mail.To(q.Owner); len(got) != 0 {
 			w.tb.Errorf("mails while the server was away: %v", got)
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/services/allinone/processtest"
@@ -28,7 +27,7 @@ func TestARebuildKilledAtAnyPointLosesAndDoublesNothing(t *testing.T) {
 			events = append(events, w.burst(name, q, int64(10*n+i)).Events...)
 		}
 		half := len(events) / 2
-		w.deliver(events[:half], 4, time.Minute)
+		w.deliver(events[:half], 4, patience)
 		w.payments.Kill()
 		w.payments.Start("FAULT=" + point + ":1")
 		w.payments.Ready()
@@ -36,7 +35,7 @@ func TestARebuildKilledAtAnyPointLosesAndDoublesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		msg, err := nc.Request(natsstream.RebuildSubject, body, 20*time.Second)
+		msg, err := nc.Request(natsstream.RebuildSubject, body, patience)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,22 +44,22 @@ func TestARebuildKilledAtAnyPointLosesAndDoublesNothing(t *testing.T) {
 			t.Fatalf("answer %s, %v", msg.Data, err)
 		}
 		delivered := make(chan struct{})
-		go func() { defer close(delivered); w.deliver(shuffled(events[half:], uint64(n)), 4, time.Minute) }()
-		if !w.payments.Died(30 * time.Second) {
+		go func() { defer close(delivered); w.deliver(shuffled(events[half:], uint64(n)), 4, patience) }()
+		if !w.payments.Died(patience) {
 			t.Fatalf("%s was not hit: the point proves nothing", point)
 		}
 		w.payments.Start()
 		w.payments.Ready()
 		<-delivered
-		processtest.Eventually(t, time.Minute, "the rebuild has ended", func() error {
+		processtest.Eventually(t, patience, "the rebuild has ended", func() error {
 			s, err := w.log.RebuildState(t.Context())
 			if err == nil && (s.Phase != natsstream.RebuildDone || s.Generation != answer.State.Generation) {
 				err = fmt.Errorf("it is %s to %s %s", s.Phase, s.Generation, s.Trouble)
 			}
 			return err
 		})
-		w.settled(30 * time.Second)
-		processtest.Eventually(t, time.Minute, "everything holds", func() error {
+		w.settled(patience)
+		processtest.Eventually(t, patience, "everything holds", func() error {
 			var all []error
 			for _, text := range w.checkInvariants(quotes) {
 				all = append(all, errors.New(text))

@@ -27,6 +27,8 @@ import (
 const (
 	secret = "whsec_proof_0123456789abcdef"
 	token  = "proof-token-0123456789abcdef"
+
+	patience = 3 * time.Minute // for whatever must come by itself on a loaded machine
 )
 
 // world is the whole product as processes, on a NATS server, a Redis server and a mail server that the test owns.

@@ -33,14 +33,14 @@ const (
 
 // shop is the system in one process, but for mails: two instances of quotes, so that races are between processes too.
 type shop struct {
-	tb     testing.TB
-	log    *natsstream.Log
-	box    string      // the sandbox
-	stripe *client.API // as the seller's account
-	quotes []string
-	ahead  atomic.Int64 // of the wall clock, for all of them
-	from   atomic.Uint32
-	http   *http.Client
+	tb       testing.TB
+	pipeline *pipelinetest.Pipeline
+	box      string      // the sandbox
+	stripe   *client.API // as the seller's account
+	quotes   []string
+	ahead    atomic.Int64 // of the wall clock, for all of them
+	from     atomic.Uint32
+	http     *http.Client
 }
 
 // open starts a shop whose seller main has connected an account. gate changes how quotes calls Stripe.
@@ -54,7 +54,7 @@ func open(tb testing.TB, gate ...func(*stripegate.Config)) *shop {
 	p := pipelinetest.Start(tb, pipelinetest.Config{
 		Accounts: []sandbox.Account{{ID: account, Name: "Solar", Country: "PL", Activated: true, Connected: true}}, Now: s.now,
 	})
-	s.log, s.box = p.Log, p.Stripe
+	s.pipeline, s.box = p, p.Stripe
 	cfg := p.QuotesConfig("sue:seller:" + token)
 	cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	for _, change := range gate {
@@ -291,7 +291,7 @@ func (s *shop) stands(q sale, want string) {
 // events are the subjects of a quote's events, without seller and quote: "paid.1".
 func (s *shop) events(q sale) []string {
 	s.tb.Helper()
-	records, err := s.log.ReadAll(s.tb.Context(), event.StreamQuotes, "quote.*.*."+q.id+".*")
+	records, err := s.pipeline.Log.ReadAll(s.tb.Context(), event.StreamQuotes, "quote.*.*."+q.id+".*")
 	if err != nil {
 		s.tb.Fatal(err)
 	}
@@ -307,17 +307,11 @@ func (s *shop) events(q sale) []string {
 func (s *shop) quiet() {
 	s.tb.Helper()
 	s.eventually("everything is delivered", func() error {
-		if a := s.admin("GET", "/sandbox/deliveries?state=pending", ""); strings.Contains(string(a.body), `"del_`) {
-			return fmt.Errorf("pending: %s", a.body)
-		}
-		return natstest.Settled(s.tb.Context(), s.log,
-			natstest.Consumer{Stream: event.StreamStripe, Durable: natsstream.DurablePayments},
-			natstest.Consumer{Stream: event.StreamQuotes, Durable: natsstream.DurablePayments},
-			natstest.Consumer{Stream: event.StreamQuotes, Durable: natsstream.DurableCustomers})
+		return s.pipeline.Quiet(s.tb.Context(), natstest.Consumer{Stream: event.StreamQuotes, Durable: natsstream.DurableCustomers})
 	})
 }
 
 func (s *shop) eventually(what string, f func() error) {
 	s.tb.Helper()
-	processtest.Eventually(s.tb, time.Minute, what, f)
+	processtest.Eventually(s.tb, 3*time.Minute, what, f)
 }

@@ -20,7 +20,6 @@ import (
 	"quittance.internal/libs/operations/reconcile"
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/natsstream"
-	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/libs/platform/redisquote"
 	"quittance.internal/libs/platform/stripegate"
 	"quittance.internal/services/allinone/pipelinetest"
@@ -32,6 +31,8 @@ import (
 const (
 	solar = "acct_1Solar"
 	wind  = "acct_1Wind"
+
+	patience = 3 * time.Minute // for whatever must come by itself on a loaded machine
 )
 
 // world is the pipeline without quotes, and Stripe.
@@ -66,7 +67,7 @@ func (w *world) store(m natsstream.Message) natsstream.Stored {
 
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
-	processtest.Until(w.t, 2*time.Minute, what, ok)
+	processtest.Until(w.t, patience, what, ok)
 }
 
 // call makes a request and fails unless it is answered with 200; the answer is decoded into into, if that is not nil.
@@ -277,7 +278,14 @@ func (w *world) paid(s sale) []quote.Paid {
 func (w *world) paidOnce(s sale) quote.Paid {
 	w.t.Helper()
 	w.stands(s, "paid")
+	return w.saidOnce(s)
+}
+
+// saidOnce waits until quote.paid is in the log, which comes after the status, and fails when there is a second one in the end.
+func (w *world) saidOnce(s sale) quote.Paid {
+	w.t.Helper()
 	w.until(s.quote+" is said to be paid", func() bool { return len(w.paid(s)) > 0 })
+	w.quiet()
 	all := w.paid(s)
 	if len(all) != 1 {
 		w.t.Fatalf("%d quote.paid of %s", len(all), s.quote)
@@ -307,19 +315,7 @@ func (w *world) stored() []natsstream.Record {
 // quiet waits until all that Stripe delivers is delivered and worked on.
 func (w *world) quiet() {
 	w.t.Helper()
-	w.until("everything is delivered and worked on", func() bool {
-		var pending struct {
-			Deliveries []struct{ ID string } `json:"deliveries"`
-			Data       []struct{ ID string } `json:"data"`
-		}
-		w.call("GET", w.Stripe+"/sandbox/deliveries?state=pending", "", &pending)
-		if len(pending.Deliveries)+len(pending.Data) > 0 {
-			return false
-		}
-		return natstest.Settled(w.t.Context(), w.Log,
-			natstest.Consumer{Stream: event.StreamStripe, Durable: natsstream.DurablePayments},
-			natstest.Consumer{Stream: event.StreamQuotes, Durable: natsstream.DurablePayments}) == nil
-	})
+	processtest.Eventually(w.t, patience, "everything is delivered and worked on", func() error { return w.Quiet(w.t.Context()) })
 }
 
 // quotectl runs the operators' command line and returns what it printed; code is the exit code that it must have.
