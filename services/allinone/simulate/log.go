@@ -207,7 +207,7 @@ func (j journal) fact(m natsstream.Message) natsstream.Result {
 			return natsstream.Result{Err: natsstream.ErrGuard}
 		}
 	}
-	if w.sabotage == transitionOnly && !w.moved[m.Subject] {
+	if w.sabotage == transitionOnly && s == &w.quotes && !w.moved[m.Subject] {
 		return natsstream.Result{Stored: natsstream.Stored{Taken: true}}
 	}
 	sequence, taken := s.add(m.Subject, m.Header, m.Data, w.now)
