@@ -41,6 +41,10 @@ type options struct {
 
 // run is the command; it returns the exit code.
 func run(ctx context.Context, o options, out io.Writer) int {
+	if err := o.sabotage.check(); err != nil {
+		fmt.Fprintln(out, "simulate:", err)
+		return 2
+	}
 	if err := learnRefusals(ctx); err != nil {
 		fmt.Fprintln(out, "simulate:", err)
 		return 2
@@ -60,7 +64,7 @@ func run(ctx context.Context, o options, out io.Writer) int {
 	}
 	w := newWorld(ctx, o.sabotage)
 	defer w.close()
-	w.explain(all, failed).print(out)
+	w.explain(all, failed).print(out, o.sabotage)
 	return 1
 }
 
@@ -121,7 +125,7 @@ func tell(ctx context.Context, all []*life, o options, out io.Writer) int {
 	w.run(all)
 	w.tracing = false
 	if w.broken != "" {
-		w.explain(all, o.one).print(out)
+		w.explain(all, o.one).print(out, o.sabotage)
 		return 1
 	}
 	for _, line := range w.trace {
@@ -131,10 +135,14 @@ func tell(ctx context.Context, all []*life, o options, out io.Writer) int {
 	return 0
 }
 
-func (f found) print(out io.Writer) {
+func (f found) print(out io.Writer, how sabotage) {
 	for _, line := range f.trace {
 		fmt.Fprintln(out, line)
 	}
 	fmt.Fprintf(out, "seed %d breaks %s: %s\n", f.seed, f.invariant, f.why)
-	fmt.Fprintf(out, "again: make simulate SEED=%d\n", f.seed)
+	again := fmt.Sprintf("make simulate SEED=%d", f.seed)
+	if how != none {
+		again += " SABOTAGE=" + string(how)
+	}
+	fmt.Fprintln(out, "again:", again)
 }

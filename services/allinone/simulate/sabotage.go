@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 	"strings"
 
 	"quittance.internal/libs/domain/event"
@@ -41,6 +43,18 @@ var sabotages = []struct {
 	{frozenClock, "the look at the lease before the mail is sent"},
 	{noBound, "the bound on resends"},
 	{blindCommit, "compare-and-set"},
+}
+
+// check refuses a name that is none.
+func (s sabotage) check() error {
+	names := make([]string, len(sabotages))
+	for i, known := range sabotages {
+		names[i] = string(known.how)
+	}
+	if s != none && !slices.Contains(names, string(s)) {
+		return fmt.Errorf("sabotage %q is unknown; there are %s", s, strings.Join(names, ", "))
+	}
+	return nil
 }
 
 // committed looks at each replacement of a quote's facts: they only grow. For transitionOnly it notes what came due by it.

@@ -68,6 +68,25 @@ func TestAFailureIsToldInItsPlainestForm(t *testing.T) {
 	}
 }
 
+// TestTheCommandTellsHowItEnded: 0 where all holds, 1 where not, 2 where it cannot tell; one seed is told either way.
+func TestTheCommandTellsHowItEnded(t *testing.T) {
+	for _, c := range []struct {
+		o    options
+		code int
+		says string
+	}{
+		{options{schedules: 10, from: 1, workers: 1}, 0, "no invariant is broken"},
+		{options{one: 5, workers: 1}, 0, "-> log: "},
+		{options{schedules: 1000, from: 1, workers: 1, sabotage: ackFirst}, 1, "again: make simulate SEED="},
+		{options{schedules: 10, workers: 1, sabotage: "ack-frist"}, 2, "there are transition-only, "},
+	} {
+		var out bytes.Buffer
+		if code := run(t.Context(), c.o, &out); code != c.code || !strings.Contains(out.String(), c.says) {
+			t.Errorf("run(%+v) = %d, want %d and %q:\n%s", c.o, code, c.code, c.says, out.String())
+		}
+	}
+}
+
 // TestAScheduleFollowsFromItsSeed: what happens in a schedule does not depend on what ran before it, or on chance.
 func TestAScheduleFollowsFromItsSeed(t *testing.T) {
 	t.Parallel()
