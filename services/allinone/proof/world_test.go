@@ -52,8 +52,8 @@ type builtWith map[string]string
 
 // newWorld starts everything. JetStream redelivers after a second instead of thirty, and the mail lease is short, so
 // that a crash is made good within seconds. batch is how many messages payments folds together: few, where every step
-// must come several times.
-func newWorld(tb testing.TB, tags builtWith, batch int) *world {
+// must come several times. Of settings, NAME=value, those that are given count.
+func newWorld(tb testing.TB, tags builtWith, batch int, settings ...string) *world {
 	tb.Helper()
 	w := &world{
 		tb: tb, nats: natstest.Start(tb), redis: redistest.Start(tb, "--appendonly", "yes", "--appendfsync", "everysec"),
@@ -76,6 +76,7 @@ func newWorld(tb testing.TB, tags builtWith, batch int) *world {
 	for name, a := range addr {
 		env = append(env, name+"="+a)
 	}
+	env = append(env, settings...)
 	start := func(service, probe string) *processtest.Process {
 		t, ok := tags[service]
 		if !ok {
