@@ -64,6 +64,7 @@ func (w *world) crash(point string, hit, n int) []published {
 
 // R61: a crash at any point leads to the same final state after redelivery.
 func TestACrashAtAnyPointLosesAndDoublesNothing(t *testing.T) {
+	t.Parallel() // with the other one that mostly waits
 	w := newWorld(t, nil, 3)
 	var all []published
 	n := 0

@@ -16,6 +16,7 @@ var rebuildPoints = []string{"payments.rebuild-batch", "payments.rebuild-written
 
 // A worker that is killed at any point of a rebuild loses and doubles nothing: the next one carries on, or begins anew.
 func TestARebuildKilledAtAnyPointLosesAndDoublesNothing(t *testing.T) {
+	t.Parallel() // with the other one that mostly waits
 	w := newWorld(t, nil, 16)
 	nc := w.nats.Conn("operator")
 	for n, point := range rebuildPoints {

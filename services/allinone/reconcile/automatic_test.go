@@ -60,6 +60,7 @@ func (w *world) metric(address, name string) float64 {
 
 // The quotes service makes good by itself what never came, counts it, and counts nothing on a day when all came.
 func TestWhatNeverCameIsRecoveredWithoutAnOperator(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	came, lost := w.offer(event.Platform), w.offer(solar)
 	w.pay(came.session)
@@ -141,6 +142,7 @@ func (w *world) setState(s reconcile.State) {
 
 // The short runs do not see it any more, and the figure still says it until the long one does not either.
 func TestAGapStaysUntilTheLongRunSeesNone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	now := w.now()
 	w.setState(reconcile.State{Ran: now.Add(-time.Minute), Long: now.Add(-time.Hour), Gap: 2, LongGap: 2})
@@ -152,6 +154,7 @@ func TestAGapStaysUntilTheLongRunSeesNone(t *testing.T) {
 }
 
 func TestOneInstanceReconcilesAtATime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	s := w.offer(event.Platform)
 	w.lose()
@@ -177,6 +180,7 @@ func TestOneInstanceReconcilesAtATime(t *testing.T) {
 
 // After a standstill the run goes back to an hour before the last one that came to its end; and in any case over 72 hours once a day.
 func TestARunReachesBackToTheOneBefore(t *testing.T) {
+	t.Parallel()
 	for name, state := range map[string]func(now time.Time) reconcile.State{
 		"the first ever": func(time.Time) reconcile.State { return reconcile.State{} },
 		"once a day": func(now time.Time) reconcile.State {
@@ -193,6 +197,7 @@ func TestARunReachesBackToTheOneBefore(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, "")
 			s := w.offer(solar)
 			w.lose()

@@ -36,6 +36,7 @@ func completed(id, account, session, quoteID string) string {
 }
 
 func TestAnEventThatStripeDoesNotKnowIsTold(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	s, simulated := w.offer(solar), w.offer(event.Platform)
 	w.enter(event.SourceWebhook, completed("evt_forged", solar, "cs_forged", s.quote))
@@ -52,6 +53,7 @@ func TestAnEventThatStripeDoesNotKnowIsTold(t *testing.T) {
 }
 
 func TestTwoEventsOfOneIdAreTold(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	s := w.offer(event.Platform)
 	w.lose()
@@ -86,6 +88,7 @@ func TestTwoEventsOfOneIdAreTold(t *testing.T) {
 
 // A refund carries no metadata: it is ours by the payment that it names.
 func TestWhatCarriesNoMetadataIsOursByWhatItNames(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	known, unknown := w.offer(solar), w.offer(solar)
 	w.pay(known.session)
@@ -121,6 +124,7 @@ func TestWhatCarriesNoMetadataIsOursByWhatItNames(t *testing.T) {
 
 // Beyond the 30 days of Stripe's list the checkout's own session tells. R33: the day of the payment, not of the repair.
 func TestBeyondStripesListTheSessionTells(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	paid, partly, free, left := w.offer(event.Platform), w.offer(solar), w.offer(event.Platform), w.offer(solar)
 	w.pay(partly.session)
@@ -167,6 +171,7 @@ func TestBeyondStripesListTheSessionTells(t *testing.T) {
 }
 
 func TestACheckoutThatStripeDoesNotKnowIsTold(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	now := time.Now().UTC()
 	w.say(event.NameCheckoutOpened, "q_9", "1_1", now, map[string]any{
@@ -181,6 +186,7 @@ func TestACheckoutThatStripeDoesNotKnowIsTold(t *testing.T) {
 
 // architecture.md §4 "Linking": what waits for a link is looked up once at Stripe.
 func TestAChangeThatWaitsForALinkIsLookedUp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	s := w.offer(solar)
 	w.lose("checkout.*", "payment_intent.*", "charge.succeeded", "charge.updated")
@@ -213,6 +219,7 @@ func TestAChangeThatWaitsForALinkIsLookedUp(t *testing.T) {
 }
 
 func TestTheReportIsReadableByPrograms(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	s := w.offer(event.Platform)
 	w.lose()

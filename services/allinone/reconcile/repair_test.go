@@ -15,6 +15,7 @@ import (
 
 // Fault 47 of the fault table. R34, R58, R62, R70
 func TestAnEventThatNeverCameIsFoundAndEnteredOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	s := w.offer(event.Platform)
 	holds(t, w.quotectl(0, "reconcile", "report", "--grace", "0s"), "no difference", "platform: 0 at Stripe")
@@ -56,6 +57,7 @@ func TestAnEventThatNeverCameIsFoundAndEnteredOnce(t *testing.T) {
 
 // Fault 12 and 48: ingress was away for so long that Stripe switched the endpoint off and delivers nothing of it any more. R61, R62
 func TestEveryPaymentOfAnOutageIsRecovered(t *testing.T) {
+	t.Parallel()
 	const n = 200
 	w := newWorld(t, "")
 	var endpoints struct{ Data []struct{ ID string } }
@@ -88,8 +90,10 @@ func TestEveryPaymentOfAnOutageIsRecovered(t *testing.T) {
 
 // R58
 func TestAnEventThatComesAfterItsRepairIsTheSameEvent(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{sandbox.Version20231016, sandbox.VersionBasil} {
 		t.Run(version, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, version)
 			s := w.offer(solar)
 			w.lose()
@@ -112,6 +116,7 @@ func TestAnEventThatComesAfterItsRepairIsTheSameEvent(t *testing.T) {
 }
 
 func TestAnotherEndpointsRenderingIsNoDifference(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, sandbox.VersionBasil)
 	s := w.offer(event.Platform)
 	w.pay(s.session)
@@ -126,6 +131,7 @@ func TestAnotherEndpointsRenderingIsNoDifference(t *testing.T) {
 
 // R5
 func TestEventsOfOtherIntegrationsAreNotOurs(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.lose()
 	w.pay(w.session(event.Platform, nil))
@@ -140,6 +146,7 @@ func TestEventsOfOtherIntegrationsAreNotOurs(t *testing.T) {
 
 // R76
 func TestAnotherAccountsOrModesEventIsNeverEntered(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	s := w.offer(solar)
 	w.lose()
@@ -161,6 +168,7 @@ func TestAnotherAccountsOrModesEventIsNeverEntered(t *testing.T) {
 
 // R21
 func TestConnectedAccountsAreComparedEachOnItsOwn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	first, second, third := w.offer(event.Platform), w.offer(solar), w.offer(wind)
 	w.lose()
@@ -190,6 +198,7 @@ func TestConnectedAccountsAreComparedEachOnItsOwn(t *testing.T) {
 
 // Fault 46.
 func TestTroubleAtStripeIsWaitedOut(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	s := w.offer(event.Platform)
 	w.lose()
@@ -209,6 +218,7 @@ func TestTroubleAtStripeIsWaitedOut(t *testing.T) {
 
 // No half of a comparison is taken for a whole one.
 func TestStripeAwayIsAnErrorAndNotNoDifference(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.admin("/sandbox/faults", `{"kind":"rate_limit","times":1000,"method":"GET","path":"/v1/events"}`)
 	holds(t, w.quotectl(1, "reconcile", "report", "--account", "platform"), "stripe unavailable", "next: run the command again")
@@ -216,6 +226,7 @@ func TestStripeAwayIsAnErrorAndNotNoDifference(t *testing.T) {
 }
 
 func TestWithoutAKeyThereIsAClearRefusal(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	holds(t, w.quotectlWith(map[string]string{"STRIPE_API_KEY": ""}, 1, "reconcile", "report"), "STRIPE_API_KEY is set neither", "next: export STRIPE_API_KEY_FILE")
 	holds(t, w.quotectlWith(map[string]string{"STRIPE_WEBHOOK_SECRETS": ""}, 1, "reconcile", "repair", "--yes", "--reason", "x"), "STRIPE_WEBHOOK_SECRETS is set neither")
