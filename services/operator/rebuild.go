@@ -22,6 +22,7 @@ type rebuilding struct {
 	verify, over, cancel, status bool
 	detach                       bool
 	reason                       string
+	tempDir                      string
 }
 
 func (a *app) rebuildCommand() *cobra.Command {
@@ -29,10 +30,14 @@ func (a *app) rebuildCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rebuild --verify | --switch | --cancel | --status",
 		Short: "Prove that Redis holds what the log says; make it anew from the log",
-		Long: `--verify folds the whole log in memory, from its first message, compares every quote with
+		Long: `--verify folds the whole log, from its first message, compares every quote with
 Redis (facts, status, flags), and prints one hash over all of each side. It exits with 3
 where they differ and lists the differences, each with the next command. It changes
 nothing. What is in flight is waited for, so that a busy system shows no false difference.
+It works through the log in parts, so that a long log takes no more memory than a short
+one, and keeps half a kilobyte for each event in temporary files: in --temp-dir, else in
+TMPDIR, else in /tmp (where that is memory, take another). They are yours alone, hold no
+personal data, and are gone when the command ends, however it ends.
 
 --switch lets payments fold the log into a fresh generation of Redis keys while it keeps
 the old one up to date, then go over to it without a pause in service and remove the old
@@ -43,6 +48,7 @@ it has not gone over.
 ` + exitCodeHelp,
 		Example: `  quotectl rebuild --verify
   quotectl rebuild --verify -o json | jq .differences
+  quotectl rebuild --verify --temp-dir /var/tmp
   quotectl rebuild --switch --reason "ticket 4711"
   quotectl rebuild --status`,
 		Args: exact(),
@@ -57,7 +63,7 @@ it has not gone over.
 			case n != 1:
 				return usage(cmd, "say what to do, one of --verify, --switch, --cancel, --status")
 			case o.verify:
-				return a.verify(cmd.Context())
+				return a.verify(cmd.Context(), o.tempDir)
 			case o.status:
 				return a.rebuildStatus(cmd.Context())
 			}
@@ -75,6 +81,7 @@ it has not gone over.
 	f.BoolVar(&o.cancel, "cancel", false, "give up a rebuild that has not gone over yet")
 	f.BoolVar(&o.status, "status", false, "say how far the newest rebuild is")
 	f.BoolVar(&o.detach, "detach", false, "with --switch: do not wait for its end")
+	f.StringVar(&o.tempDir, "temp-dir", "", "with --verify: where to keep temporary files, half a kilobyte for each event")
 	f.StringVar(&o.reason, "reason", "", "why, for the journal; asked for on a terminal")
 	return cmd
 }
@@ -149,7 +156,7 @@ func (a *app) showRebuild(s natsstream.RebuildState) error {
 	return a.show(v)
 }
 
-func (a *app) verify(ctx context.Context) error {
+func (a *app) verify(ctx context.Context, tempDir string) error {
 	b, err := a.openBackend(ctx)
 	if err != nil {
 		return err
@@ -158,7 +165,7 @@ func (a *app) verify(ctx context.Context) error {
 	if b.redis == nil {
 		return advise("export REDIS_URL=redis://127.0.0.1:6379/0", "there is nothing to compare with: REDIS_URL is not set")
 	}
-	v := rebuild.Verifier{Log: b.log, Redis: b.redis, Now: a.now, Progress: a.bar()}
+	v := rebuild.Verifier{Log: b.log, Redis: b.redis, Now: a.now, Progress: a.bar(), TempDir: tempDir}
 	report, err := v.Verify(ctx)
 	if err != nil {
 		return err

@@ -123,8 +123,11 @@ type Root struct{ sum hash.Hash }
 func NewRoot() *Root { return &Root{sha256.New()} }
 
 // Add takes a quote in.
-func (r *Root) Add(k Key, l Live) {
-	_, _ = r.sum.Write([]byte(k.Account + " " + k.Quote + " " + l.Hash() + "\n")) // a hash never fails
+func (r *Root) Add(k Key, l Live) { r.AddHash(k, l.Hash()) }
+
+// AddHash is Add for callers that hold the Live's hash alone.
+func (r *Root) AddHash(k Key, hash string) {
+	_, _ = r.sum.Write([]byte(k.Account + " " + k.Quote + " " + hash + "\n")) // a hash never fails
 }
 
 // String is the root so far, in hex.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -16,6 +17,8 @@ import (
 const (
 	scanCount = 1000
 	readBatch = 500
+	// runLength is how many names of keys are sorted in memory at a time.
+	runLength = 1 << 15
 )
 
 // shown is what a side shows of a quote.
@@ -33,58 +36,76 @@ func (s shown) side() *Side {
 	return &Side{Hash: s.Hash(), Digest: s.Digest, Status: s.Status, Flags: s.Flags}
 }
 
-// readAll reads every payment hash of the generation, on all masters, and then those that the log knows of and no master
-// named.
-func (c *comparison) readAll(ctx context.Context) error {
-	known := c.projection.Keys()
-	meter := newMeter("compare", uint64(len(known)), &c.folder)
-	seen := map[projection.Key]bool{}
+// comparePart compares the quotes of a part with what Redis shows of them.
+func (c *comparison) comparePart(ctx context.Context, part *projection.Projection) error {
+	keys := part.Keys()
+	run := make([]row, 0, len(keys))
+	found, err := c.read(ctx, keys)
+	if err != nil {
+		return err
+	}
+	for i, k := range keys {
+		s := suspectOf(part, k)
+		s.redis = found[i]
+		one := row{key: k, known: true}
+		if s.equal() {
+			one.log, one.redis = s.log.Hash(), s.redis.Hash()
+			c.unsent += s.unsent
+		} else {
+			c.open[k] = s
+		}
+		run = append(run, one)
+	}
+	return c.rows.add(run)
+}
+
+// findExtra reads the names of all payment hashes of the generation, on all masters, and takes up those of which no part knew.
+func (c *comparison) findExtra(ctx context.Context) error {
+	var run []row
+	note := func(atLeast int) error {
+		if len(run) < atLeast {
+			return nil
+		}
+		noted := run
+		run = run[:0]
+		return c.rows.add(noted)
+	}
 	err := c.scan(ctx, func(keys []projection.Key) error {
-		var fresh []projection.Key
 		for _, k := range keys {
-			if !seen[k] { // SCAN may name a key twice
-				seen[k] = true
-				fresh = append(fresh, k)
-			}
+			run = append(run, row{key: k})
 		}
-		if err := c.compareAll(ctx, fresh); err != nil {
-			return err
-		}
-		meter.at(min(uint64(len(seen)), meter.of))
-		return nil
+		return note(runLength)
 	})
 	if err != nil {
 		return err
 	}
-	var rest []projection.Key
-	for _, k := range known {
-		if !seen[k] {
-			rest = append(rest, k)
-		}
-	}
-	if err := c.compareAll(ctx, rest); err != nil {
+	if err := note(0); err != nil {
 		return err
 	}
-	meter.done = meter.of
-	meter.end()
-	return nil
-}
-
-func (c *comparison) compareAll(ctx context.Context, keys []projection.Key) error {
-	for len(keys) > 0 {
-		n := min(len(keys), readBatch)
-		found, err := c.read(ctx, keys[:n])
-		if err != nil {
-			return err
+	var extra []projection.Key
+	take := func(atLeast int) error {
+		if len(extra) < atLeast {
+			return nil
 		}
-		for i, k := range keys[:n] {
-			if found[i].there || c.projection.Known(k) {
-				c.compare(k, found[i])
+		found, err := c.read(ctx, extra)
+		for i, s := range found {
+			if s.there {
+				c.open[extra[i]] = &suspect{redis: s}
 			}
 		}
-		keys = keys[n:]
+		extra = extra[:0]
+		return err
 	}
-	return nil
+	err = c.rows.each(func(same []row) error {
+		if !slices.ContainsFunc(same, func(r row) bool { return r.known }) {
+			extra = append(extra, same[0].key)
+		}
+		return take(readBatch)
+	})
+	if err != nil {
+		return err
+	}
+	return take(0)
 }
 
 // scan tells f of the payment hashes of every master, a thousand at a time.
@@ -117,11 +138,22 @@ func (c *comparison) scan(ctx context.Context, f func([]projection.Key) error) e
 	return redisquote.EachMaster(ctx, c.v.Redis, one)
 }
 
-// read reads payment hashes in one pipeline.
+// read reads payment hashes, so many in a pipeline.
 func (c *comparison) read(ctx context.Context, keys []projection.Key) ([]shown, error) {
-	if len(keys) == 0 {
-		return nil, nil
+	began := c.now()
+	all := make([]shown, 0, len(keys))
+	for part := range slices.Chunk(keys, readBatch) {
+		found, err := c.readBatch(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
 	}
+	c.reading += c.now().Sub(began)
+	return all, nil
+}
+
+func (c *comparison) readBatch(ctx context.Context, keys []projection.Key) ([]shown, error) {
 	pipe := c.v.Redis.Pipeline()
 	reads := make([]*redis.MapStringStringCmd, len(keys))
 	for i, k := range keys {

@@ -50,7 +50,6 @@ func Ask(ctx context.Context, nc *nats.Conn, request natsstream.RebuildRequest) 
 // Follow tells the progress of the rebuild to a generation until it has ended. A break in the answers of NATS ends it with
 // an error; the rebuild goes on.
 func Follow(ctx context.Context, log *natsstream.Log, generation string, now func() time.Time, tell func(Progress), say func(string)) (natsstream.RebuildState, error) {
-	f := &folder{now: now, progress: tell}
 	meters := map[string]*meter{}
 	phase, trouble, silent := "", "", false
 	for {
@@ -81,7 +80,7 @@ func Follow(ctx context.Context, log *natsstream.Log, generation string, now fun
 		if s.Phase == natsstream.RebuildFolding {
 			for _, stream := range []string{event.StreamQuotes, event.StreamStripe} {
 				if meters[stream] == nil {
-					meters[stream] = newMeter("fold "+stream, s.End[stream], f)
+					meters[stream] = newMeter("fold "+stream, s.End[stream], now, tell)
 					meters[stream].first = s.Done[stream]
 				}
 				if m := meters[stream]; s.Done[stream] != m.done {

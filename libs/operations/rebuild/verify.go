@@ -1,7 +1,9 @@
 package rebuild
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -9,12 +11,16 @@ import (
 
 	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/operations/advice"
+	"quittance.internal/libs/operations/parts"
+	"quittance.internal/libs/operations/scratch"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
 )
 
 // settleFor is how long Verify waits for what is in flight, by default.
 const settleFor = 30 * time.Second
+
+const rowsBuffer = 64 << 10
 
 // lookEvery is how often it looks meanwhile.
 const lookEvery = 200 * time.Millisecond
@@ -26,6 +32,9 @@ type Verifier struct {
 	// Now is the clock; Progress is told how far it is, and may be nil.
 	Now      func() time.Time
 	Progress func(Progress)
+	// TempDir is where temporary files are made, about half a kilobyte for each event of the log; empty means the system's directory,
+	// which TMPDIR sets. They are the owner's alone, hold no personal data, and are gone when Verify returns or the process ends.
+	TempDir string
 	// SettleFor is how long to wait for messages in flight; 0 means 30 s.
 	SettleFor time.Duration
 }
@@ -80,12 +89,11 @@ type Report struct {
 // Equal reports whether everything was compared and is the same.
 func (r *Report) Equal() bool { return len(r.Differences) == 0 && r.InFlight == 0 }
 
-// pair is what both sides show of a quote.
-type pair struct{ log, redis shown }
-
 // Verify folds the whole log and compares every quote. What is in flight it settles: a quote that differs is read again
 // after the log's newest messages were folded too, and only counts as different when every message about it was
 // acknowledged before it was read.
+//
+// Its memory does not grow with the log. It grows by what is told of each difference.
 func (v *Verifier) Verify(ctx context.Context) (*Report, error) {
 	began := v.Now()
 	if v.Progress == nil {
@@ -95,16 +103,22 @@ func (v *Verifier) Verify(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer c.close()
 	until, err := end(ctx, v.Log)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.foldTo(ctx, until); err != nil {
+	if err := c.readTo(ctx, until); err != nil {
 		return nil, err
 	}
-	report := &Report{Generation: c.keys.Generation(), Messages: until.Quotes + until.Stripe, FoldedInMS: v.Now().Sub(began).Milliseconds()}
-	report.PerSecond = float64(report.Messages) / max(v.Now().Sub(began).Seconds(), 1e-3)
-	if err := c.readAll(ctx); err != nil {
+	if err := c.parts.Fold(ctx, nil, func(part *projection.Projection) error { return c.comparePart(ctx, part) }); err != nil {
+		return nil, err
+	}
+	c.quiet = true
+	report := &Report{Generation: c.keys.Generation(), Messages: until.Quotes + until.Stripe}
+	folded := v.Now().Sub(began) - c.reading
+	report.FoldedInMS, report.PerSecond = folded.Milliseconds(), float64(report.Messages)/max(folded.Seconds(), 1e-3)
+	if err := c.findExtra(ctx); err != nil {
 		return nil, err
 	}
 	if err := c.settle(ctx); err != nil {
@@ -117,7 +131,9 @@ func (v *Verifier) Verify(ctx context.Context) (*Report, error) {
 	if generation.Read != report.Generation {
 		return nil, advice.New("quotectl rebuild --verify", "a rebuild went over from %s to %s meanwhile", report.Generation, generation.Read)
 	}
-	c.fill(report)
+	if err := c.fill(report); err != nil {
+		return nil, err
+	}
 	report.TookMS = v.Now().Sub(began).Milliseconds()
 	return report, nil
 }
@@ -131,56 +147,99 @@ func (v *Verifier) newComparison(ctx context.Context) (*comparison, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &comparison{v: v, keys: redisquote.NewKeys(generation.Read), equal: map[projection.Key]pair{}, open: map[projection.Key]pair{}}
-	c.folder = folder{log: v.Log, projection: projection.New(projection.Config{Rules: rules}), now: v.Now, progress: v.Progress}
+	c := &comparison{v: v, keys: redisquote.NewKeys(generation.Read), open: map[projection.Key]*suspect{}}
+	c.reader = reader{log: v.Log, now: v.Now, progress: v.Progress}
+	dir := scratch.Dir{Path: v.TempDir, Next: "quotectl rebuild --verify --temp-dir DIRECTORY, one with room for half a kilobyte for each event"}
+	if c.parts, err = parts.New(parts.Config{Rules: rules, Dir: dir, Progress: c.step()}); err != nil {
+		return nil, err
+	}
+	if c.rows.file, err = dir.Create(rowsBuffer); err != nil {
+		c.close()
+		return nil, err
+	}
 	return c, nil
 }
 
 // comparison is one run of Verify.
 type comparison struct {
-	folder
+	reader
 	v    *Verifier
 	keys redisquote.Keys
-	// equal and open are the quotes by how they compared when they were read last.
-	equal, open map[projection.Key]pair
-	// different are the open ones of which every message had been acknowledged.
+	// rows note the quotes that compared equal and which are known.
+	rows rows
+	// open are the quotes that did not; different are those of them of which every message had been acknowledged.
+	open      map[projection.Key]*suspect
 	different map[projection.Key]bool
+	// unsent are those of the equal ones.
+	unsent int
+	// reading is how long Redis was read.
+	reading time.Duration
+	quiet   bool // tell no more of the steps of parts
 }
 
-// compare takes a reading of Redis.
-func (c *comparison) compare(k projection.Key, have shown) {
-	p := pair{redis: have}
-	if c.projection.Known(k) {
-		p.log = shown{Live: c.projection.Live(k), there: true}
-	}
-	if p.log == p.redis {
-		delete(c.open, k)
-		c.equal[k] = p
-		return
-	}
-	delete(c.equal, k)
-	c.open[k] = p
+func (c *comparison) close() {
+	c.parts.Close()
+	c.rows.file.Close()
 }
 
-// settle compares the open quotes again until each is equal, or different for certain. What readAll found different is only
+// step tells the progress of the steps of parts.
+func (c *comparison) step() func(string, uint64, uint64) {
+	var m *meter
+	return func(step string, done, of uint64) {
+		if c.quiet {
+			return
+		}
+		if m == nil || m.step != step {
+			m = newMeter(step, of, c.now, c.progress)
+		}
+		if m.at(done); done == of {
+			m.end()
+		}
+	}
+}
+
+// suspect is a quote that differed when it was last looked at.
+type suspect struct {
+	log, redis shown
+	reach      projection.Reach
+	unsent     int
+}
+
+func suspectOf(part *projection.Projection, k projection.Key) *suspect {
+	s := &suspect{reach: part.Reach(k)}
+	if part.Known(k) {
+		s.log, s.unsent = shown{Live: part.Live(k), there: true}, len(part.Unsent(k))
+	}
+	return s
+}
+
+func (s *suspect) equal() bool { return s.log == s.redis }
+
+// settle compares the open quotes again until each is equal, or different for certain. What the parts found different is only
 // suspected: Redis may have shown what was not folded yet.
 func (c *comparison) settle(ctx context.Context) error {
 	patience := c.v.SettleFor
 	if patience == 0 {
 		patience = settleFor
 	}
+	var settled []row
 	for deadline := c.v.Now().Add(patience); len(c.open) > 0; {
 		floor, err := c.again(ctx)
 		if err != nil {
 			return err
 		}
-		for k := range c.open {
-			if c.projection.Reach(k).Within(floor) {
+		for k, s := range c.open {
+			switch {
+			case s.equal():
+				settled = append(settled, rowOf(k, s))
+				c.unsent += s.unsent
+				delete(c.open, k)
+			case s.reach.Within(floor):
 				c.different[k] = true
 			}
 		}
 		if len(c.open) == len(c.different) || c.v.Now().After(deadline) {
-			return nil
+			break
 		}
 		select {
 		case <-ctx.Done():
@@ -188,7 +247,22 @@ func (c *comparison) settle(ctx context.Context) error {
 		case <-time.After(lookEvery):
 		}
 	}
-	return nil
+	for k := range c.different {
+		settled = append(settled, rowOf(k, c.open[k]))
+		c.unsent += c.open[k].unsent
+	}
+	return c.rows.add(settled)
+}
+
+func rowOf(k projection.Key, s *suspect) row {
+	r := row{key: k, known: s.log.there}
+	if s.log.there {
+		r.log = s.log.Hash()
+	}
+	if s.redis.there {
+		r.redis = s.redis.Hash()
+	}
+	return r
 }
 
 // again reads the open quotes once more and folds on to what the log holds after that, so that nothing Redis shows can be
@@ -198,59 +272,67 @@ func (c *comparison) again(ctx context.Context) (projection.Reach, error) {
 	if err != nil {
 		return floor, err
 	}
-	keys := make([]projection.Key, 0, len(c.open))
-	for k := range c.open {
-		keys = append(keys, k)
-	}
+	keys := slices.Collect(maps.Keys(c.open))
 	found, err := c.read(ctx, keys)
 	if err != nil {
 		return floor, err
 	}
-	until, err := end(ctx, c.v.Log)
-	if err != nil {
-		return floor, err
-	}
-	if err := c.foldTo(ctx, until); err != nil {
-		return floor, err
+	for i, k := range keys {
+		c.open[k].redis = found[i]
 	}
 	c.different = map[projection.Key]bool{}
-	for i, k := range keys {
-		c.compare(k, found[i])
+	until, err := end(ctx, c.v.Log)
+	if err != nil || until == c.reach {
+		return floor, err
 	}
-	return floor, nil
+	if err := c.readTo(ctx, until); err != nil {
+		return floor, err
+	}
+	quotes := make([]string, 0, len(keys))
+	for _, k := range keys {
+		c.open[k] = &suspect{redis: c.open[k].redis}
+		quotes = append(quotes, k.Quote)
+	}
+	return floor, c.parts.Fold(ctx, quotes, func(part *projection.Projection) error {
+		for k, s := range c.open {
+			if now := suspectOf(part, k); now.log.there || now.reach != (projection.Reach{}) {
+				now.redis = s.redis
+				c.open[k] = now
+			}
+		}
+		return nil
+	})
 }
 
 // fill completes the report.
-func (c *comparison) fill(r *Report) {
-	r.InFlight = len(c.open) - len(c.different)
+func (c *comparison) fill(r *Report) error {
+	r.InFlight, r.Unsent = len(c.open)-len(c.different), c.unsent
 	r.Differences = []Difference{}
-	all := make([]projection.Key, 0, len(c.equal)+len(c.different))
-	for k := range c.equal {
-		all = append(all, k)
+	for _, k := range slices.SortedFunc(maps.Keys(c.different), projection.Key.Compare) {
+		r.Differences = append(r.Differences, differenceOf(k, c.open[k]))
 	}
-	for k := range c.different {
-		all = append(all, k)
-	}
-	slices.SortFunc(all, projection.Key.Compare)
 	logRoot, redisRoot := projection.NewRoot(), projection.NewRoot()
-	for _, k := range all {
-		p, equal := c.equal[k]
-		if !equal {
-			p = c.open[k]
-			r.Differences = append(r.Differences, differenceOf(k, p))
+	err := c.rows.each(func(same []row) error {
+		var one row
+		for _, noted := range same {
+			one.log, one.redis = cmp.Or(one.log, noted.log), cmp.Or(one.redis, noted.redis)
 		}
-		if p.log.there {
-			logRoot.Add(k, p.log.Live)
-			r.Unsent += len(c.projection.Unsent(k))
+		if one.log != "" {
+			logRoot.AddHash(same[0].key, one.log)
 		}
-		if p.redis.there {
-			redisRoot.Add(k, p.redis.Live)
+		if one.redis != "" {
+			redisRoot.AddHash(same[0].key, one.redis)
 		}
-	}
-	r.Quotes, r.LogRoot, r.RedisRoot = len(all), logRoot.String(), redisRoot.String()
+		if one.log+one.redis != "" {
+			r.Quotes++
+		}
+		return nil
+	})
+	r.LogRoot, r.RedisRoot = logRoot.String(), redisRoot.String()
+	return err
 }
 
-func differenceOf(k projection.Key, p pair) Difference {
+func differenceOf(k projection.Key, p *suspect) Difference {
 	d := Difference{Account: k.Account, Quote: k.Quote, Kind: Differs, Log: p.log.side(), Redis: p.redis.side()}
 	d.Next = `quotectl rebuild --switch --reason "differs from the log"`
 	switch {

@@ -9,19 +9,19 @@ import (
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/operations/advice"
+	"quittance.internal/libs/operations/parts"
 	"quittance.internal/libs/platform/natsstream"
 )
 
 const (
 	// scanBatch is how many messages are asked for at a time.
 	scanBatch = 1000
-	// renewalsFor is how long before the newest message renewals are remembered; payments does as long (PARKED_FOR).
-	renewalsFor = 72 * time.Hour
 )
 
 // Progress is how far a long task is. It is told at most once a second, and at the end of each step.
 type Progress struct {
-	// Step is "fold QUOTES", "fold STRIPE" or "compare".
+	// Step is, of a verification, "read QUOTES", "read STRIPE", "link" (which messages bear on one another), "compare"; of a
+	// rebuild, "fold QUOTES" and "fold STRIPE".
 	Step string `json:"step"`
 	Done uint64 `json:"done"`
 	// Of is how many there are, as far as that is known.
@@ -40,13 +40,13 @@ func Rules(ctx context.Context, log *natsstream.Log) (projection.Rules, error) {
 	return r, err
 }
 
-// folder folds the log into a projection, on and on.
-type folder struct {
-	log        *natsstream.Log
-	projection *projection.Projection
-	reach      projection.Reach
-	now        func() time.Time
-	progress   func(Progress)
+// reader reads the log into parts, on and on.
+type reader struct {
+	log      *natsstream.Log
+	parts    *parts.Parts
+	reach    projection.Reach
+	now      func() time.Time
+	progress func(Progress)
 }
 
 // at is the place of a stream in a Reach.
@@ -87,41 +87,39 @@ func settled(ctx context.Context, log *natsstream.Log) (projection.Reach, error)
 	return r, nil
 }
 
-// foldTo folds up to a place that end has told, QUOTES first.
-func (f *folder) foldTo(ctx context.Context, until projection.Reach) error {
+// readTo reads up to a place that end has told, QUOTES first.
+func (f *reader) readTo(ctx context.Context, until projection.Reach) error {
 	for _, stream := range []string{event.StreamQuotes, event.StreamStripe} {
-		if err := f.foldStream(ctx, stream, *at(&until, stream)); err != nil {
-			return fmt.Errorf("fold %s: %w", stream, err)
+		if err := f.readStream(ctx, stream, *at(&until, stream)); err != nil {
+			return fmt.Errorf("read %s: %w", stream, err)
 		}
 	}
 	return nil
 }
 
-// foldStream reads ahead while it folds.
-func (f *folder) foldStream(ctx context.Context, stream string, until uint64) error {
+// readStream asks for the next messages while it takes in the last.
+func (f *reader) readStream(ctx context.Context, stream string, until uint64) error {
 	reach := at(&f.reach, stream)
 	if *reach >= until {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	batches, failed := make(chan []natsstream.Record, 4), make(chan error, 1)
+	batches, failed := make(chan []natsstream.Record, 1), make(chan error, 1)
 	go func() { // ends with ctx, or after its last batch
 		defer close(batches)
 		failed <- readOn(ctx, f.log, stream, *reach+1, until, batches)
 	}()
-	meter := newMeter("fold "+stream, until, f)
+	meter := newMeter("read "+stream, until, f.now, f.progress)
 	meter.done, meter.first = *reach, *reach
 	for records := range batches {
 		for _, r := range records {
-			f.projection.Fold(projection.Message{Subject: r.Subject, Sequence: r.Sequence, Time: r.Time, Body: r.Data})
+			if err := f.parts.Add(projection.Message{Subject: r.Subject, Sequence: r.Sequence, Time: r.Time, Body: r.Data}); err != nil {
+				return err
+			}
 		}
-		last := records[len(records)-1]
-		*reach = last.Sequence
-		if stream == event.StreamStripe {
-			f.projection.Trim(last.Time.Add(-renewalsFor))
-		}
-		meter.at(last.Sequence)
+		*reach = records[len(records)-1].Sequence
+		meter.at(*reach)
 	}
 	if err := <-failed; err != nil {
 		return err
@@ -161,23 +159,24 @@ type meter struct {
 	done, of    uint64
 	first       uint64
 	began, told time.Time
-	f           *folder
+	now         func() time.Time
+	progress    func(Progress)
 }
 
-func newMeter(step string, of uint64, f *folder) *meter {
-	now := f.now()
-	return &meter{step: step, of: of, began: now, told: now, f: f}
+func newMeter(step string, of uint64, now func() time.Time, progress func(Progress)) *meter {
+	began := now()
+	return &meter{step: step, of: of, began: began, told: began, now: now, progress: progress}
 }
 
 func (m *meter) at(done uint64) {
 	m.done = done
-	if now := m.f.now(); now.Sub(m.told) >= time.Second {
+	if now := m.now(); now.Sub(m.told) >= time.Second {
 		m.told = now
 		m.tell(now)
 	}
 }
 
-func (m *meter) end() { m.tell(m.f.now()) }
+func (m *meter) end() { m.tell(m.now()) }
 
 func (m *meter) tell(now time.Time) {
 	p := Progress{Step: m.step, Done: m.done, Of: m.of}
@@ -187,5 +186,5 @@ func (m *meter) tell(now time.Time) {
 	if p.PerSecond > 0 && m.of > m.done {
 		p.Left = time.Duration(float64(m.of-m.done) / p.PerSecond * float64(time.Second))
 	}
-	m.f.progress(p)
+	m.progress(p)
 }
