@@ -113,6 +113,15 @@ simulate: ## the production code through a million random schedules with faults,
 drill: servers ## rehearse incidents on real processes at full size and write what was typed to docs/drill.md
 	DRILL_TRANSCRIPT=$(CURDIR)/docs/drill.md go test -count=1 -timeout 30m -run '^TestIncidentDrill$$' ./services/allinone/drill
 
+.PHONY: upgrade
+upgrade: servers ## follow the upgrade runbook under load, from FROM=<commit> to this checkout, back, and here again
+	@test -n '$(FROM)' || { echo 'say which version to come from: make upgrade FROM=<commit>' >&2; exit 2; }
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	git clone -q --no-checkout . "$$dir"; git -C "$$dir" checkout -q --detach '$(FROM)'; mkdir "$$dir/bin"; \
+	echo "building $$(git -C "$$dir" log -1 --format='%h of %cs, %s') ..." >&2; \
+	for s in ingress payments notifier quotes sandbox operator; do go build -C "$$dir" -o bin/ ./services/$$s/cmd/...; done; \
+	UPGRADE_FROM="$$dir" go test -count=1 -v -timeout 30m -run '^TestUpgradeAndBackUnderLoad$$' ./services/allinone/upgrade
+
 .PHONY: bench
 bench: servers ## ratios of ingress and worker to their limits, from one run
 	go test -run '^$$' -bench . -benchtime $(or $(BENCHTIME),2s) -timeout 30m ./services/allinone/bench
