@@ -98,7 +98,7 @@ func (c *consumer) work(ctx, hand context.Context) error {
 	if err != nil {
 		return fmt.Errorf("take from consumer %s: %w", c.name, err)
 	}
-	defer messages.Stop()
+	defer natsstream.GiveBack(messages)
 	for {
 		msg, err := messages.Next(jetstream.NextContext(ctx))
 		switch {

@@ -25,6 +25,8 @@ const (
 	heartbeat = natsstream.AckWait / 3
 	// drainTimeout is how long a batch in hand may take after the worker was told to stop.
 	drainTimeout = 15 * time.Second
+	// giveBackTimeout is how long a worker that stops waits for what NATS had sent it.
+	giveBackTimeout = 2 * time.Second
 )
 
 // consume works on a stream until ctx ends. A consumer that is missing or lost is waited for: that is an operator's
@@ -52,6 +54,7 @@ func (w *worker) consumeOnce(ctx context.Context, stream string) error {
 		select {
 		case messages <- m:
 		case <-ctx.Done():
+			_ = m.Nak()
 		}
 	}
 	lost := make(chan error, 1)
@@ -67,9 +70,9 @@ func (w *worker) consumeOnce(ctx context.Context, stream string) error {
 	if err != nil {
 		return fmt.Errorf("consume %s: %w", stream, err)
 	}
-	defer subscription.Stop()
 	line := w.newAssembly(ctx)
 	defer line.finish()
+	defer giveBack(subscription, messages)
 	lag := time.NewTicker(5 * time.Second)
 	defer lag.Stop()
 	for {
@@ -84,6 +87,27 @@ func (w *worker) consumeOnce(ctx context.Context, stream string) error {
 			w.reportLag(ctx, consumer, stream)
 		case first := <-messages:
 			line.take(collect(first, messages, w.cfg.Batch))
+		}
+	}
+}
+
+// giveBack ends a subscription and hands back what it was given and no batch holds, so that another instance has it at once:
+// at an upgrade a payment would else be shown only after AckWait.
+func giveBack(subscription jetstream.ConsumeContext, held <-chan jetstream.Msg) {
+	subscription.Drain()
+	patience := time.NewTimer(giveBackTimeout)
+	defer patience.Stop()
+	for {
+		select {
+		case m := <-held:
+			_ = m.Nak() // what is lost comes again after AckWait
+		case <-subscription.Closed():
+			for len(held) > 0 {
+				_ = (<-held).Nak()
+			}
+			return
+		case <-patience.C: // NATS is away
+			return
 		}
 	}
 }
@@ -200,7 +224,10 @@ func (w *worker) conclude(ctx context.Context, at *attempt) {
 		}
 		select {
 		case <-ctx.Done():
-			return // unanswered messages are delivered again
+			for _, it := range items {
+				_ = it.msg.Nak()
+			}
+			return
 		case <-time.After(min(delivery.Backoff(n), retryCap)):
 		}
 		err = w.finish(ctx, at)

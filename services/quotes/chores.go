@@ -95,7 +95,7 @@ func (s *Service) work(ctx context.Context, c chore) error {
 	if err != nil {
 		return fmt.Errorf("take from consumer %s: %w", c.durable, err)
 	}
-	defer messages.Stop()
+	defer natsstream.GiveBack(messages)
 	for {
 		msg, err := messages.Next(jetstream.NextContext(ctx))
 		switch {
