@@ -44,12 +44,9 @@ type accounting struct {
 }
 
 func (w *worker) account(ctx context.Context, a *accounting) error {
-	if !w.health.good() {
-		return nil // the projection is being folded again: what it lacks is known
-	}
-	keys := w.active.Keys()
-	if g, err := w.logs.LatestGeneration(ctx); err != nil || g.Read != g.Write || g.Write != keys.Generation() {
-		return err // a rebuild is handing over
+	keys, ok, err := w.settledKeys(ctx)
+	if err != nil || !ok {
+		return err
 	}
 	if a.generation != keys.Generation() {
 		*a = accounting{keys.Generation(), map[string]uint64{}}
@@ -62,6 +59,17 @@ func (w *worker) account(ctx context.Context, a *accounting) error {
 		w.metrics.unaccounted.WithLabelValues(stream).Set(float64(missing))
 	}
 	return nil
+}
+
+// settledKeys are the names of what is in use; false while the projection is being folded again (what it lacks is known) or
+// a rebuild is handing over.
+func (w *worker) settledKeys(ctx context.Context) (redisquote.Keys, bool, error) {
+	keys := w.active.Keys()
+	if !w.health.good() {
+		return keys, false, nil
+	}
+	g, err := w.logs.LatestGeneration(ctx)
+	return keys, err == nil && g.Read == g.Write && g.Write == keys.Generation(), err
 }
 
 // accountStream counts what a stream's acknowledged blocks lack: outcomes are recorded before the acknowledgement, so a

@@ -3,6 +3,7 @@ package payments
 import (
 	"context"
 
+	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/zap"
 )
 
@@ -34,4 +35,21 @@ func Unaccounted(ctx context.Context, cfg Config, stream string, between func())
 		return 0, 0, err
 	}
 	return first, second, s.close()
+}
+
+// MissingEmissions is what a worker with this configuration tells about the projection after one walk over every quote.
+func MissingEmissions(ctx context.Context, cfg Config) (float64, error) {
+	s, err := New(ctx, cfg, zap.NewNop())
+	if err != nil {
+		return 0, err
+	}
+	s.worker.health.set(nil)
+	if err := s.worker.countMissing(ctx, rest); err != nil {
+		return 0, err
+	}
+	var m dto.Metric
+	if err := s.worker.metrics.missing.Write(&m); err != nil {
+		return 0, err
+	}
+	return m.GetGauge().GetValue(), s.close()
 }

@@ -238,3 +238,21 @@ func (r *rig) paidFact(quoteID string, n int) (event.Paid, error) {
 	}
 	return event.Data[event.Paid](e)
 }
+
+func (r *rig) keys() redisquote.Keys { return redisquote.NewKeys(redisquote.Generation) }
+
+// lose removes quote.paid of a quote's first revision from the log.
+func (r *rig) lose(quoteID string) {
+	r.t.Helper()
+	rec, err := r.log.Read(r.t.Context(), event.StreamQuotes, "quote.paid.main."+quoteID+".1")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	stream, err := r.log.JetStream().Stream(r.t.Context(), event.StreamQuotes)
+	if err == nil {
+		err = stream.DeleteMsg(r.t.Context(), rec.Sequence)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}

@@ -15,6 +15,7 @@ type metrics struct {
 
 	parkedOldest, dead, deadOldest *prometheus.GaugeVec
 	unaccounted                    *prometheus.GaugeVec
+	missing                        prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -59,7 +60,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		unaccounted: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "quittance_unaccounted_messages", Help: "Acknowledged messages without an outcome: none, or something is lost (quotectl check conservation).",
 		}, []string{"stream"}),
+		missing: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "quittance_missing_emissions", Help: "Facts such as quote.paid that are due and not in the log, at the last look at every quote: none, or something is wrong (quotectl check gap).",
+		}),
 	}
-	reg.MustRegister(m.messages, m.emissions, m.lag, m.batch, m.settled, m.conflicts, m.stalls, m.repairs, m.waiting, m.parkedOldest, m.dead, m.deadOldest, m.unaccounted)
+	reg.MustRegister(m.messages, m.emissions, m.lag, m.batch, m.settled, m.conflicts, m.stalls, m.repairs, m.waiting, m.parkedOldest, m.dead, m.deadOldest, m.unaccounted, m.missing)
 	return m
 }

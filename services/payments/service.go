@@ -98,6 +98,7 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { return s.worker.serveRebuild(ctx, s.nc) })
 	group.Go(func() error { return s.worker.rebuildForever(ctx) })
 	group.Go(func() error { return s.worker.accountForever(ctx) })
+	group.Go(func() error { return s.worker.missingForever(ctx) })
 	group.Go(func() error {
 		s.worker.logs.FollowGeneration(ctx, s.worker.cfg.generationEvery(), s.worker.adopt)
 		return nil
