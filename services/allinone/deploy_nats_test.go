@@ -302,10 +302,11 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 	// What destroys or rebuilds is operator's alone, on every stream. operator is tried on a stream that does not exist.
 	for _, stream := range []string{"STRIPE", "QUOTES", "SELLERS", "DEAD", "TIMERS", "JOURNAL", "KV_MAIL", "KV_SYSTEM", "KV_REPLAYS", "PROBE"} {
 		for _, verb := range []string{"STREAM.DELETE", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.MSG.DELETE", "STREAM.MSG.GET", "STREAM.SNAPSHOT", "STREAM.RESTORE"} {
-			if verb == "STREAM.MSG.GET" && stream == "KV_SYSTEM" {
-				continue // see above
+			subject := "$JS.API." + verb + "." + stream
+			if slices.ContainsFunc(probes, func(p probe) bool { return p.subject == subject }) {
+				continue // who may read at the leader stands above
 			}
-			probes = append(probes, probe{"$JS.API." + verb + "." + stream, nil})
+			probes = append(probes, probe{subject, nil})
 		}
 		for _, verb := range []string{"CONSUMER.CREATE", "CONSUMER.DELETE", "CONSUMER.PAUSE", "CONSUMER.RESET"} {
 			probes = append(probes, probe{"$JS.API." + verb + "." + stream + ".payments", nil})
