@@ -16,8 +16,10 @@ import (
 	"quittance.internal/libs/platform/stripegate"
 )
 
-const checkHelp = `The first line is what a monitoring system reads: NAME LEVEL - text | measures. The exit
-code is 0 when all is well, 3 for a warning or worse, 1 when it could not be looked at.`
+const checkHelp = `The first line is what a monitoring system reads: NAME LEVEL - text | measures. LEVEL is OK,
+WARNING, CRITICAL or UNKNOWN. The exit code is 0 when all is well, 3 for a warning or worse
+(critical: see LEVEL), 1 when something could not be looked at: that is never taken for well.
+Nagios counts otherwise; for it add: case $? in 3) exit 2;; 1|2) exit 3;; esac`
 
 // limitFlags are --warn and --critical.
 func limitFlags(cmd *cobra.Command, what string, limits *check.Limits) {
@@ -210,7 +212,7 @@ func ingressSignatures(ctx context.Context, adminURL string) (*check.Signatures,
 	return &s, ""
 }
 
-// verdict prints what a check came to; anything but ok is exit code 3.
+// verdict prints what a check came to: exit code 3 for what was found, 1 where it could not look.
 func (a *app) verdict(v *check.Verdict, err error) error {
 	if err != nil {
 		return err
@@ -229,5 +231,9 @@ func (a *app) verdict(v *check.Verdict, err error) error {
 	if v.Level == check.OK {
 		return nil
 	}
-	return &fault{code: codeDifference, err: fmt.Errorf("%s: %s", v.Check, v.Summary), next: v.Findings[0].Next}
+	code := codeDifference
+	if v.Level == check.Unknown {
+		code = codeError
+	}
+	return &fault{code: code, err: fmt.Errorf("%s: %s", v.Check, v.Summary), next: v.Findings[0].Next}
 }

@@ -18,7 +18,7 @@ const gapsNamed = 50
 // mail, mails that do not go out.
 type Gap struct {
 	Log *natsstream.Log
-	// Redis may be nil: then emissions are not checked, which the verdict says.
+	// Redis may be nil: then emissions cannot be checked, which the verdict says.
 	Redis redis.UniversalClient
 	Now   time.Time
 	// Mail judges how long after the fact a mail may be on its way.
@@ -44,7 +44,7 @@ func (g Gap) Run(ctx context.Context) (*Verdict, error) {
 // emissions compares what the facts in Redis say is due with the log.
 func (g Gap) emissions(ctx context.Context, v *Verdict) (int, error) {
 	if g.Redis == nil {
-		v.skip("settled and not emitted: REDIS_URL is not set")
+		v.find(Unknown, "export REDIS_URL=redis://127.0.0.1:6379/0", "whether settled payments lack their facts cannot be seen: REDIS_URL is not set")
 		return 0, nil
 	}
 	generation, err := g.Log.LatestGeneration(ctx)
@@ -56,7 +56,7 @@ func (g Gap) emissions(ctx context.Context, v *Verdict) (int, error) {
 	case err != nil:
 		return 0, err
 	case !whole:
-		v.skip("settled and not emitted: the projection is being folded again")
+		v.find(Unknown, "quotectl doctor", "whether settled payments lack their facts cannot be seen: Redis has lost what it held, or payments is folding the log again")
 		return 0, nil
 	}
 	candidates, looked, err := Emissions{Log: g.Log, Redis: g.Redis, Keys: keys, Grace: g.Grace}.Missing(ctx)

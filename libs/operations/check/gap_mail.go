@@ -86,7 +86,7 @@ func (g Gap) stuck(v *Verdict, entries map[string]story.MailEntry) int {
 		case mailSent, mailDropped:
 		case mailRejected, mailParked: // final: somebody has to act, whatever its age
 			n++
-			g.name(v, n, Warning, next, "mail %s is %s since %s ago: %s", key, e.State, wait(g.Now.Sub(e.UpdatedAt)), because(e))
+			g.name(v, n, Warning, next, "mail %s was %s %s ago: %s", key, e.State, wait(g.Now.Sub(e.UpdatedAt)), because(e))
 		default:
 			if level := g.Mail.Level(g.Now.Sub(e.FirstAt)); level != OK {
 				n++

@@ -14,12 +14,14 @@ type Level string
 
 // The levels, from good to bad.
 const (
-	OK       Level = "ok"
+	OK Level = "ok"
+	// Unknown: something could not be looked at. It is neither well nor a fault, and hides no fault that was found.
+	Unknown  Level = "unknown"
 	Warning  Level = "warning"
 	Critical Level = "critical"
 )
 
-var badness = map[Level]int{OK: 0, Warning: 1, Critical: 2}
+var badness = map[Level]int{OK: 0, Unknown: 1, Warning: 2, Critical: 3}
 
 // Worst is the worst of levels, OK of none.
 func Worst(levels ...Level) Level {
@@ -55,7 +57,8 @@ type Verdict struct {
 	Summary  string    `json:"summary"`
 	Findings []Finding `json:"findings"`
 	Measures []Measure `json:"measures"`
-	// NotChecked says what could not be looked at, and why. It is never taken for ok.
+	// NotChecked says what was not looked at for want of a setting that is not demanded. What could not be looked at although
+	// it was asked for is a finding of level Unknown.
 	NotChecked []string `json:"not_checked"`
 }
 
