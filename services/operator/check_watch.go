@@ -3,15 +3,16 @@ package operator
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/stripeevent"
 	"quittance.internal/libs/operations/check"
+	"quittance.internal/libs/operations/reconcile"
 	"quittance.internal/libs/operations/scrape"
 	"quittance.internal/libs/platform/stripegate"
 )
@@ -103,11 +104,13 @@ func (a *app) checkSilenceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "silence",
 		Short: "Tell no sales from no webhooks",
-		Long: `Looks when the last webhook came and which secret signed it. With STRIPE_API_KEY (and MODE) it
-asks Stripe whether it has events since then that no webhook brought: then webhooks are
-broken, and what reconcile fetched meanwhile does not hide it. Without a key it can only
-warn of silence after --quiet, and says so. With INGRESS_ADMIN_URL it reads how many
-signatures have failed.
+		Long: `Looks in the log when the last webhook came and which secret signed it: of the deployment's own
+account, and of the connected accounts that had events in the last 30 days, whose webhooks
+come by an endpoint of their own. With STRIPE_API_KEY (and MODE) it asks Stripe, account by
+account, whether it has events since then that no webhook brought: then webhooks are broken,
+and what reconcile fetched meanwhile does not hide it. Without a key it can only warn of
+silence after --quiet, and says so. With INGRESS_ADMIN_URL it reads how many signatures have
+failed; what is refused is not stored, so that this is known since ingress' start only.
 
 ` + checkHelp + "\n\n" + exitCodeHelp,
 		Example: `  quotectl check silence
@@ -140,9 +143,13 @@ func (a *app) checkSilence(ctx context.Context, s check.Silence) error {
 	}
 	defer b.close()
 	s.Log, s.Mode, s.Now = b.log, mode, a.now()
+	if s.Connected, err = reconcile.Connected(ctx, b.log, mode); err != nil {
+		return err
+	}
 	if stripe.Configured() {
 		s.Stripe = recentEvents(stripegate.New(stripe))
 	}
+	s.Unset = c.IngressAdminURL == ""
 	s.Signatures, s.Unread = ingressSignatures(ctx, c.IngressAdminURL)
 	return a.verdict(s.Run(ctx))
 }
@@ -151,19 +158,22 @@ func (a *app) checkSilence(ctx context.Context, s check.Silence) error {
 // oldest decides, so one page would make a long outage look like a short one.
 const recentPages = 50
 
-// recentEvents asks for the deployment's own account. Those of connected accounts come by the same address of ours.
-func recentEvents(client *stripegate.Client) func(context.Context, time.Time) ([]check.AtStripe, error) {
-	return func(ctx context.Context, since time.Time) ([]check.AtStripe, error) {
+// recentEvents asks for the events of an account.
+func recentEvents(client *stripegate.Client) func(context.Context, string, time.Time) ([]check.AtStripe, error) {
+	return func(ctx context.Context, account string, since time.Time) ([]check.AtStripe, error) {
 		var all []check.AtStripe
 		for types := range slices.Chunk(stripeevent.PaymentTypes(), stripegate.MaxEventTypes) {
-			q := stripegate.EventQuery{Account: event.Platform, Types: types, Since: since}
+			q := stripegate.EventQuery{Account: account, Types: types, Since: since}
 			for range recentPages {
 				page, err := client.Events(ctx, q)
+				if refused, ok := errors.AsType[*stripegate.RefusedError](err); ok && refused.AccountDetached {
+					return nil, fmt.Errorf("%w: %s", check.ErrNoAccess, refused.Message)
+				}
 				if err != nil {
 					return nil, err
 				}
 				for _, body := range page.Events {
-					e, err := atStripe(body)
+					e, err := atStripe(account, body)
 					if err != nil {
 						return nil, err
 					}
@@ -180,7 +190,7 @@ func recentEvents(client *stripegate.Client) func(context.Context, time.Time) ([
 }
 
 // atStripe reads the head of an event of Stripe's list.
-func atStripe(body []byte) (check.AtStripe, error) {
+func atStripe(account string, body []byte) (check.AtStripe, error) {
 	var head struct {
 		ID, Type string
 		Created  int64
@@ -188,7 +198,7 @@ func atStripe(body []byte) (check.AtStripe, error) {
 	if err := json.Unmarshal(body, &head); err != nil {
 		return check.AtStripe{}, fmt.Errorf("read an event of Stripe's list: %w", err)
 	}
-	return check.AtStripe{Account: event.Platform, ID: head.ID, Type: head.Type, Created: time.Unix(head.Created, 0)}, nil
+	return check.AtStripe{Account: account, ID: head.ID, Type: head.Type, Created: time.Unix(head.Created, 0)}, nil
 }
 
 // ingressSignatures reads ingress's counters, or says why it cannot.
@@ -208,6 +218,9 @@ func ingressSignatures(ctx context.Context, adminURL string) (*check.Signatures,
 	}
 	for _, sample := range samples.Of("quittance_webhooks_refused_total") {
 		s.Bad[sample.Labels["reason"]] = sample.Value
+	}
+	for _, sample := range samples.Of("process_start_time_seconds") {
+		s.Since = time.Unix(int64(sample.Value), 0)
 	}
 	return &s, ""
 }

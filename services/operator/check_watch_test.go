@@ -269,9 +269,9 @@ func TestFailedSignaturesAreFound(t *testing.T) {
 	bad := 0
 	w.settings["INGRESS_ADMIN_URL"] = w.serve(func(rw http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(rw, "# HELP x\nquittance_webhooks_received_total{outcome=\"stored\"} 10\nquittance_webhooks_received_total{outcome=\"refused\"} %d\n"+
-			"quittance_webhooks_refused_total{reason=\"missing_signature\"} 400\nquittance_webhooks_refused_total{reason=\"no_matching_signature\"} %d\n", bad, bad)
+			"quittance_webhooks_refused_total{reason=\"missing_signature\"} 400\nquittance_webhooks_refused_total{reason=\"no_matching_signature\"} %d\nprocess_start_time_seconds %d\n", bad, bad, time.Now().Add(-3*time.Hour).Unix())
 	})
-	for n, want := range map[int]string{0: "SILENCE OK", 5: "SILENCE WARNING - 5 of 15 signatures have failed", 30: "SILENCE CRITICAL - 30 of 40 signatures"} {
+	for n, want := range map[int]string{0: "SILENCE OK", 5: "SILENCE WARNING - 5 of 15 signatures have failed", 30: "SILENCE CRITICAL - 30 of 40 signatures have failed since ingress started 3h0m ago"} {
 		bad = n
 		code := 3
 		if n == 0 {
@@ -280,7 +280,7 @@ func TestFailedSignaturesAreFound(t *testing.T) {
 		w.run("check", "silence").want(t, code, want)
 	}
 	w.settings["INGRESS_ADMIN_URL"] = "http://127.0.0.1:1"
-	w.run("check", "silence").want(t, 0, "not checked: signature failures: read metrics")
+	w.run("check", "silence").want(t, 1, "SILENCE UNKNOWN - how many signatures have failed cannot be seen: read metrics")
 }
 
 func TestChecksThatCannotLookAreErrors(t *testing.T) {

@@ -94,8 +94,13 @@ func (c *comparison) accounts(ctx context.Context) ([]string, error) {
 	if c.o.Account != "" {
 		return []string{c.o.Account}, nil
 	}
-	accounts := []string{event.Platform}
-	err := c.scan(ctx, event.StreamSellers, 1, func(m natsstream.Record) error {
+	connected, err := Connected(ctx, c.cfg.Log, c.cfg.Mode)
+	return append([]string{event.Platform}, connected...), err
+}
+
+// Connected lists the Stripe accounts that were ever connected in a mode.
+func Connected(ctx context.Context, log *natsstream.Log, mode string) (accounts []string, err error) {
+	err = scan(ctx, log, event.StreamSellers, 1, func(m natsstream.Record) error {
 		if !strings.HasPrefix(m.Subject, "seller."+event.NameConnected+".") {
 			return nil
 		}
@@ -107,7 +112,7 @@ func (c *comparison) accounts(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return fmt.Errorf("read %s %d: %w", event.StreamSellers, m.Sequence, err)
 		}
-		if connected.Mode == c.cfg.Mode && !slices.Contains(accounts, connected.Account) {
+		if connected.Mode == mode && !slices.Contains(accounts, connected.Account) {
 			accounts = append(accounts, connected.Account)
 		}
 		return nil
@@ -120,8 +125,12 @@ const scanPage = 500
 
 // scan gives every message of a stream from a sequence on to take.
 func (c *comparison) scan(ctx context.Context, stream string, from uint64, take func(natsstream.Record) error) error {
+	return scan(ctx, c.cfg.Log, stream, from, take)
+}
+
+func scan(ctx context.Context, log *natsstream.Log, stream string, from uint64, take func(natsstream.Record) error) error {
 	for {
-		records, err := c.cfg.Log.Scan(ctx, stream, from, scanPage)
+		records, err := log.Scan(ctx, stream, from, scanPage)
 		if err != nil {
 			return err
 		}
