@@ -30,6 +30,7 @@ var rights = map[string]string{
 	"GET /search":               lookers,
 	"GET /quotes":               lookers,
 	"GET /quotes/{id}":          lookers,
+	"GET /quotes/{id}/past":     lookers,
 	"GET /events":               lookers,
 	"GET /events/{id}":          lookers,
 	"GET /events/{id}/raw":      actors,

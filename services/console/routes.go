@@ -39,6 +39,7 @@ func (s *Service) table() []route {
 		{http.MethodGet, "/search", s.search, viewer},
 		{http.MethodGet, "/quotes", s.listQuotes, viewer},
 		{http.MethodGet, "/quotes/{id}", s.showQuote, viewer},
+		{http.MethodGet, "/quotes/{id}/past", s.showPast, viewer},
 		{http.MethodGet, "/events", s.listEvents, viewer},
 		{http.MethodGet, "/events/{id}", s.showEvent, viewer},
 		{http.MethodGet, "/events/{id}/raw", s.planRaw, actor},

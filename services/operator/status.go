@@ -2,7 +2,6 @@ package operator
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -91,24 +90,13 @@ func (a *app) pastView(v *past.View) view {
 	words := map[past.Axis]string{past.True: "what was true at ", past.Known: "what was known here at "}
 	out := view{document: v, before: []string{"Quote " + v.Quote + ", " + words[v.Axis] + a.clock(v.At), ""}}
 	out.table.columns = []string{"", "THEN", "NOW", ""}
-	row := func(name, then, now string) {
+	for _, line := range v.Lines(a.clock) {
 		differs := ""
-		if then != now {
+		if line.Then != line.Now {
 			differs = "changed"
 		}
-		out.table.add(name, dash(then), dash(now), differs)
+		out.table.add(line.Name, dash(line.Then), dash(line.Now), differs)
 	}
-	t, n := &v.Then, &v.Now
-	row("status", t.Status, n.Status)
-	row("card", t.Card, n.Card)
-	row("flags", strings.Join(t.Flags, ","), strings.Join(n.Flags, ","))
-	row("paid at", a.moment(t.PaidAt), a.moment(n.PaidAt))
-	row("amount", amountText(t.Amount, t.Currency), amountText(n.Amount, n.Currency))
-	row("refunded", amountText(t.Refunded, t.Currency), amountText(n.Refunded, n.Currency))
-	row("revision", revision(t.Revision), revision(n.Revision))
-	row("account", t.Account, n.Account)
-	row("facts stored", strings.Join(t.Facts, ","), strings.Join(n.Facts, ","))
-	row("messages", number(t.Messages), number(n.Messages))
 	if len(v.Later) > 0 {
 		out.after = append(out.after, "", "came later:")
 	}
@@ -120,18 +108,4 @@ func (a *app) pastView(v *past.View) view {
 		out.after = append(out.after, "  "+a.clock(m.At)+"  "+m.Ref+"  "+m.Type)
 	}
 	return out
-}
-
-func (a *app) moment(t *time.Time) string {
-	if t == nil {
-		return ""
-	}
-	return a.clock(*t)
-}
-
-func amountText(amount int64, currency string) string {
-	if currency == "" {
-		return ""
-	}
-	return money(amount, currency)
 }

@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"quittance.internal/libs/domain/event"
@@ -56,15 +58,46 @@ type View struct {
 	At    time.Time `json:"at"`
 	Then  Standing  `json:"then"`
 	Now   Standing  `json:"now"`
-	// Later are the messages that made the difference, oldest first, as explain takes them.
-	Later []Message `json:"later"`
+	// Earlier are the messages that it stood on, Later those that made the difference; each oldest first.
+	Earlier []Message `json:"earlier"`
+	Later   []Message `json:"later"`
 }
 
-// Message is one that came later.
+// Message is one of those, as explain takes it.
 type Message struct {
 	Ref  string    `json:"ref"`
 	Type string    `json:"type"`
 	At   time.Time `json:"at"` // by the axis
+}
+
+// Line is one thing about a quote, then and now, for people.
+type Line struct{ Name, Then, Now string }
+
+// Lines are the two side by side, with times as clock writes them.
+func (v *View) Lines(clock func(time.Time) string) []Line {
+	t, n := v.Then.texts(clock), v.Now.texts(clock)
+	lines := make([]Line, len(t))
+	for i, name := range []string{"status", "card", "flags", "paid at", "amount", "refunded", "revision", "account", "facts stored", "messages"} {
+		lines[i] = Line{name, t[i], n[i]}
+	}
+	return lines
+}
+
+func (s *Standing) texts(clock func(time.Time) string) [10]string {
+	var paid, amount, refunded, revision string
+	if s.PaidAt != nil {
+		paid = clock(*s.PaidAt)
+	}
+	if s.Currency != "" {
+		amount = quote.Money{Amount: s.Amount, Currency: s.Currency}.String()
+		refunded = quote.Money{Amount: s.Refunded, Currency: s.Currency}.String()
+	}
+	if s.Revision > 0 {
+		revision = strconv.Itoa(s.Revision)
+	}
+	return [...]string{
+		s.Status, s.Card, strings.Join(s.Flags, ", "), paid, amount, refunded, revision, s.Account, strings.Join(s.Facts, ", "), strconv.Itoa(s.Messages),
+	}
 }
 
 // Archive is where the past is read.
@@ -77,24 +110,31 @@ type Archive struct {
 
 // At returns how a quote stood at a time. It returns an advice.NotFound when there is no such quote.
 func (a Archive) At(ctx context.Context, quoteID string, axis Axis, at time.Time) (*View, error) {
+	if !event.ValidToken(quoteID) { // it becomes a part of a filter
+		return nil, advice.Of(advice.Usage, "quotectl quotes list", "%q is no quote's id", quoteID)
+	}
 	messages, err := a.messages(ctx, quoteID)
 	if err != nil {
 		return nil, err
 	}
-	v := &View{Quote: quoteID, Axis: axis, At: at.UTC(), Later: []Message{}}
+	v := &View{Quote: quoteID, Axis: axis, At: at.UTC(), Earlier: []Message{}, Later: []Message{}}
 	var then []message
 	for _, m := range messages {
 		when := m.known
 		if axis == True {
 			when = m.made
 		}
+		told := Message{Ref: m.ref, Type: m.typ, At: when.UTC()}
 		if !when.After(at) {
 			then = append(then, m)
+			v.Earlier = append(v.Earlier, told)
 			continue
 		}
-		v.Later = append(v.Later, Message{Ref: m.ref, Type: m.typ, At: when.UTC()})
+		v.Later = append(v.Later, told)
 	}
-	slices.SortStableFunc(v.Later, func(x, y Message) int { return x.At.Compare(y.At) })
+	for _, list := range [][]Message{v.Earlier, v.Later} {
+		slices.SortStableFunc(list, func(x, y Message) int { return x.At.Compare(y.At) })
+	}
 	if v.Then, err = a.standing(quoteID, then, at); err != nil {
 		return nil, err
 	}
