@@ -84,6 +84,9 @@ func TestMisuseIsExitCodeTwoAndSaysWhatToType(t *testing.T) {
 	}{
 		{"quote", []string{`quotectl has no command "quote"`, `did you mean "quotes"?`, "next: quotectl --help"}},
 		{"quotes lst", []string{`did you mean "list"?`, "next: quotectl quotes --help"}},
+		{"quotes lst --limit 3", []string{`quotectl quotes has no command "lst"`, `did you mean "list"?`}},
+		{"simulate lost-dispute --quote q_1", []string{`quotectl simulate has no command "lost-dispute"`, "next: quotectl simulate --help"}},
+		{"quotes --nonsense", []string{"unknown flag", "next: quotectl quotes --help"}},
 		{"quotes get", []string{"the quote id is missing", "next: quotectl quotes get --help"}},
 		{"quotes get q_1 q_2", []string{`"q_2" is one argument too many`}},
 		{"quotes get q/1", []string{"is not a quote id"}},

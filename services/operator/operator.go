@@ -102,7 +102,12 @@ $DATA_DIR/client.env, ./data/client.env. The all-in-one runner writes such a fil
 	root.PersistentFlags().StringVarP(&a.format, "output", "o", formatTable, "output format: table, wide, json or jsonl")
 	root.PersistentFlags().StringVar(&a.envFile, "env-file", "", "file of KEY=VALUE lines for settings that the environment lacks")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return checkFormat(a.format) }
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%w", err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 {
+			return group(cmd, args) // the flag is that of a command that there is not
+		}
+		return usage(cmd, "%w", err)
+	})
 	// It fails only for a flag that does not exist.
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(
