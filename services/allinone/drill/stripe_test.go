@@ -1,8 +1,6 @@
 package drill_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"quittance.internal/services/allinone/processtest"
 	"quittance.internal/services/sandbox"
 )
 
@@ -110,34 +109,7 @@ func (w *world) admin(path string, body, into any) {
 }
 
 func (w *world) call(method, address string, body, into any, headers ...string) error {
-	payload := []byte(nil)
-	if body != nil {
-		var err error
-		if payload, err = json.Marshal(body); err != nil {
-			return err
-		}
-	}
-	req, err := http.NewRequestWithContext(w.t.Context(), method, address, bytes.NewReader(payload))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode/100 != 2 {
-		return fmt.Errorf("%s %s: %s %s: %w", method, address, res.Status, answer, err)
-	}
-	if into == nil {
-		return nil
-	}
-	return json.Unmarshal(answer, into)
+	return processtest.JSON(w.t.Context(), method, address, body, into, headers...)
 }
 
 // pass moves the sandbox's clock on.

@@ -2,13 +2,13 @@ package pipelinetest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/natsstream/natstest"
+	"quittance.internal/services/allinone/processtest"
 )
 
 // Quiet returns nil when nothing is under way, and else what is: the sandbox at the URL stripe has delivered its webhooks, and
@@ -32,23 +32,11 @@ func Quiet(ctx context.Context, log *natsstream.Log, stripe string, further ...n
 // delivered returns nil when the sandbox has no webhook that is still to be delivered.
 func delivered(ctx context.Context, stripe string) error {
 	for _, state := range []string{"held", "pending"} { // in the order in which they follow each other
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, stripe+"/sandbox/deliveries?state="+state, http.NoBody)
-		if err != nil {
-			return err
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
 		var open struct{ Deliveries []struct{ Type string } }
-		err = json.NewDecoder(res.Body).Decode(&open)
-		_ = res.Body.Close()
-		switch {
-		case res.StatusCode != http.StatusOK:
-			return fmt.Errorf("list deliveries: %s", res.Status)
-		case err != nil:
-			return fmt.Errorf("list deliveries: %w", err)
-		case len(open.Deliveries) > 0:
+		if err := processtest.JSON(ctx, http.MethodGet, stripe+"/sandbox/deliveries?state="+state, nil, &open); err != nil {
+			return err
+		}
+		if len(open.Deliveries) > 0 {
 			return fmt.Errorf("%d deliveries are %s, the first is of %s", len(open.Deliveries), state, open.Deliveries[0].Type)
 		}
 	}

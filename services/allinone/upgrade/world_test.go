@@ -1,8 +1,8 @@
+//go:build upgrade
+
 package upgrade_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,6 +19,8 @@ import (
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/platform/freeaddr"
 	"quittance.internal/libs/platform/natsstream"
+	"quittance.internal/libs/platform/natsstream/natstest"
+	"quittance.internal/services/allinone/pipelinetest"
 	"quittance.internal/services/allinone/processtest"
 	"quittance.internal/services/sandbox"
 )
@@ -188,57 +190,11 @@ func (w *world) quotectl(version string, args ...string) string {
 // settled waits until Stripe has delivered everything, and payments and the notifier have acknowledged all that is stored.
 func (w *world) settled() {
 	w.t.Helper()
-	consumers := [][2]string{
-		{event.StreamStripe, natsstream.DurablePayments}, {event.StreamQuotes, natsstream.DurablePayments}, {event.StreamQuotes, natsstream.DurableNotifier},
-	}
 	processtest.Eventually(w.t, patience, "everything is delivered and acknowledged", func() error {
-		for _, state := range []string{"pending", "held"} {
-			var open struct{ Deliveries []any }
-			if err := w.call(http.MethodGet, w.box+"/sandbox/deliveries?state="+state, nil, &open); err != nil {
-				return err
-			}
-			if n := len(open.Deliveries); n > 0 {
-				return fmt.Errorf("%d deliveries are %s", n, state)
-			}
-		}
-		for _, c := range consumers {
-			consumer, err := w.log.JetStream().Consumer(w.t.Context(), c[0], c[1])
-			if err != nil {
-				return err
-			}
-			if info := consumer.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
-				return fmt.Errorf("%s of %s: %d pending, %d not acknowledged", c[1], c[0], info.NumPending, info.NumAckPending)
-			}
-		}
-		return nil
+		return pipelinetest.Quiet(w.t.Context(), w.log, w.box, natstest.Consumer{Stream: event.StreamQuotes, Durable: natsstream.DurableNotifier})
 	})
 }
 
 func (w *world) call(method, address string, body, into any) error {
-	payload := []byte(nil)
-	if body != nil {
-		var err error
-		if payload, err = json.Marshal(body); err != nil {
-			return err
-		}
-	}
-	req, err := http.NewRequestWithContext(w.t.Context(), method, address, bytes.NewReader(payload))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+token)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode/100 != 2 {
-		return fmt.Errorf("%s %s: %s %s: %w", method, address, res.Status, answer, err)
-	}
-	if into == nil {
-		return nil
-	}
-	return json.Unmarshal(answer, into)
+	return processtest.JSON(w.t.Context(), method, address, body, into, "Authorization", "Bearer "+token)
 }
