@@ -175,13 +175,13 @@ func (s System) position(ctx context.Context) (position, error) {
 		if err != nil {
 			return p, advice.New("quotectl declare", "look up consumer %s of %s: %w", natsstream.DurablePayments, stream, err)
 		}
-		info := c.CachedInfo()
-		p.inFlight = p.inFlight || info.NumPending > 0 || info.NumAckPending > 0
 		found, err := s.Log.JetStream().Stream(ctx, stream)
 		if err != nil {
 			return p, advice.New("quotectl declare", "look up stream %s: %w", stream, err)
 		}
 		*end = found.CachedInfo().State.LastSeq
+		// That nothing is pending would not tell it: NATS may not have counted yet what was stored a moment ago.
+		p.inFlight = p.inFlight || c.CachedInfo().AckFloor.Stream < *end
 	}
 	return p, nil
 }
