@@ -11,6 +11,10 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOLANGCI_VERSION := v2.15.0
 STRIPE_NODE := services/ingress/testdata/stripe-node
 
+GOVULNCHECK_VERSION := v1.9.0
+CYCLONEDX_VERSION := v1.10.0
+SERVICES := ingress payments notifier quotes console operator
+
 # A proxy or sum database that is out of reach must not stop a build that has everything in its cache.
 export GOFLAGS ?= -buildvcs=auto
 
@@ -131,6 +135,37 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 	@for f in $$(grep -rl --include='*_test.go' '^func Fuzz' libs services); do d=$$(dirname $$f); \
 		for t in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$f); do \
 			echo "fuzz $$d $$t"; go test ./$$d -run '^$$' -fuzz "^$$t$$" -fuzztime $(or $(FUZZTIME),30s); done; done
+
+# As deploy/Dockerfile builds them, with the commit stamped in.
+RELEASE_BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=true -tags timetzdata -ldflags='-s -w'
+
+.PHONY: release
+release: ## the services' binaries as the images have them, static and reproducible, in .bin/release, each with its bill of materials
+	@mkdir -p $(BIN)/release
+	@for s in $(SERVICES); do $(RELEASE_BUILD) -o $(BIN)/release/ ./services/$$s/cmd/...; done
+	@test -x $(BIN)/cyclonedx-gomod-$(CYCLONEDX_VERSION) || { \
+		GOBIN=$(BIN) GOFLAGS=-mod=mod go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION) && \
+		mv $(BIN)/cyclonedx-gomod $(BIN)/cyclonedx-gomod-$(CYCLONEDX_VERSION); }
+	@cd $(BIN)/release && for b in $$(ls | grep -v '\.'); do \
+		$(BIN)/cyclonedx-gomod-$(CYCLONEDX_VERSION) bin -json -noserial -notimestamp -output $$b.cdx.json $$b; sha256sum $$b; done
+
+.PHONY: reproducible
+reproducible: ## build all services in two clones of HEAD in different folders: the binaries must be equal, byte for byte
+	@a=$$(mktemp -d) b=$$(mktemp -d /tmp/a-longer-name.XXXXXXXX); trap 'rm -rf "$$a" "$$b"' EXIT; \
+	for dir in "$$a" "$$b"; do git clone -q . "$$dir/repo"; mkdir "$$dir/out"; \
+		for s in $(SERVICES); do ( cd "$$dir/repo" && $(RELEASE_BUILD) -o "$$dir/out/" ./services/$$s/cmd/... ); done; done; \
+	diff -r "$$a/out" "$$b/out" && ( cd "$$a/out" && sha256sum * )
+
+.PHONY: vulncheck
+vulncheck: ## known vulnerabilities in what our code calls; fails with NOT RUN where the database is out of reach (GOVULNDB=url)
+	@test -x $(BIN)/govulncheck-$(GOVULNCHECK_VERSION) || { mkdir -p $(BIN); \
+		GOBIN=$(BIN) GOFLAGS=-mod=mod go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) && \
+		mv $(BIN)/govulncheck $(BIN)/govulncheck-$(GOVULNCHECK_VERSION); }
+	@for m in $(MODULES); do echo "vulncheck $$m"; \
+		out=$$($(BIN)/govulncheck-$(GOVULNCHECK_VERSION) $${GOVULNDB:+-db "$$GOVULNDB"} -C $$m ./... 2>&1) && rc=0 || rc=$$?; echo "$$out"; \
+		if grep -q 'fetching vulnerabilities' <<<"$$out"; then \
+			echo 'vulncheck: NOT RUN, the vulnerability database is out of reach. Give a mirror: make vulncheck GOVULNDB=https://... or file:///...' >&2; exit 1; fi; \
+		if [ $$rc != 0 ]; then exit $$rc; fi; done
 
 .PHONY: up
 up: ## the whole system in containers, with a mail catcher
