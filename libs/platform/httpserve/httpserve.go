@@ -34,7 +34,8 @@ type Config struct {
 	Handler http.Handler
 	// ReadTimeout bounds a whole request's reading. Default 10 s.
 	ReadTimeout time.Duration
-	// WriteTimeout bounds the answer's writing; 0 means 30 s, negative none (for event streams).
+	// WriteTimeout bounds a request from its headers to the end of its answer, so it must be longer than ReadTimeout, or who
+	// sends too slowly is cut off without an answer. 0 means 20 s longer, negative none (for event streams).
 	WriteTimeout time.Duration
 	// MaxHeaderBytes bounds a request's header. Default 16 KiB (net/http adds 4 KiB of slack).
 	MaxHeaderBytes int
@@ -58,14 +59,15 @@ func Listen(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.MaxConns > 0 {
 		l = netutil.LimitListener(l, cfg.MaxConns)
 	}
-	write := defaulted(cfg.WriteTimeout, 30*time.Second)
+	read := defaulted(cfg.ReadTimeout, 10*time.Second)
+	write := defaulted(cfg.WriteTimeout, read+20*time.Second)
 	if write < 0 {
 		write = 0
 	}
 	return &Server{listener: l, http: &http.Server{
 		Handler:           cfg.Handler,
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       defaulted(cfg.ReadTimeout, 10*time.Second),
+		ReadTimeout:       read,
 		WriteTimeout:      write,
 		IdleTimeout:       90 * time.Second,
 		MaxHeaderBytes:    defaulted(cfg.MaxHeaderBytes, 16<<10),
