@@ -123,7 +123,7 @@ upgrade: servers ## follow the upgrade runbook under load, from FROM=<commit> to
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
 	git clone -q --no-checkout . "$$dir"; git -C "$$dir" checkout -q --detach '$(FROM)'; mkdir "$$dir/bin"; \
 	echo "building $$(git -C "$$dir" log -1 --format='%h of %cs, %s') ..." >&2; \
-	for s in ingress payments notifier quotes sandbox operator; do go build -C "$$dir" -o bin/ ./services/$$s/cmd/...; done; \
+	for s in ingress payments notifier quotes console sandbox operator; do go build -C "$$dir" -o bin/ ./services/$$s/cmd/...; done; \
 	UPGRADE_FROM="$$dir" go test -tags upgrade -count=1 -v -timeout 30m -run '^TestUpgradeAndBackUnderLoad$$' ./services/allinone/upgrade
 
 .PHONY: bench

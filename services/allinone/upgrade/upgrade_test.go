@@ -13,7 +13,7 @@ import (
 )
 
 // order is the runbook's: what reads the log first, what fills it last.
-var order = []string{"payments", "notifier", "quotes", "ingress"}
+var order = []string{"payments", "notifier", "console", "quotes", "ingress"}
 
 // TestUpgradeAndBackUnderLoad follows the runbook: everything of the earlier version, then of this one, then of the earlier one
 // again, one instance after the other, while quotes are made and paid without a pause.
@@ -23,6 +23,9 @@ func TestUpgradeAndBackUnderLoad(t *testing.T) {
 		t.Fatal("make upgrade FROM=<commit> builds the earlier version and says in UPGRADE_FROM where its checkout is")
 	}
 	w := newWorld(t, old)
+	if _, err := os.Stat(w.binary(before, "console/cmd/console")); err != nil {
+		t.Fatalf("%v: the way back ends at a version that has a console", err)
+	}
 	for _, service := range order {
 		w.start(service, 1, before)
 	}
@@ -72,6 +75,9 @@ func (w *world) over(l *load, version string) {
 		for n := 1; n <= 2; n++ {
 			if n == 1 || service == "ingress" {
 				w.replace(service, n, version, func() { l.more(8) })
+				if service == "console" {
+					w.look()
+				}
 				l.more(4)
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +30,7 @@ import (
 const (
 	secret   = "whsec_upgrade_0123456789abcdef01"
 	token    = "upgrade-token-0123456789abcdef"
+	watcher  = "viewer-token-0123456789abcdefg"
 	patience = 3 * time.Minute // for whatever must come by itself on a loaded machine
 )
 
@@ -100,11 +103,11 @@ func (w *world) start(service string, n int, version string) *instance {
 	probe := address
 	settings := []string{
 		"NATS_URL=" + w.natsURL(service), "NATS_MONITOR_URL=http://" + w.http, "REDIS_URL=" + w.redisURL(service), "DURABILITY=server", "MODE=test",
-		"STRIPE_WEBHOOK_SECRETS=first=" + secret, "API_TOKENS=upgrade:seller@main:" + token, "PUBLIC_URL=" + w.quotes.URL,
+		"STRIPE_WEBHOOK_SECRETS=first=" + secret, "API_TOKENS=upgrade:seller@main:" + token + ",watch:viewer:" + watcher, "PUBLIC_URL=" + w.quotes.URL,
 		"STRIPE_API_KEY=" + sandbox.DefaultTestKey, "STRIPE_API_BASE=" + w.box, "PAGE_RATE=100000", "INGRESS_URL=" + w.ingress.URL,
 		"SMTP_URL=smtp://" + w.mail.Addr, "MAIL_FROM=quotes@seller.example", upper + "_ADDR=" + address,
 	}
-	if service == "ingress" || service == "quotes" {
+	if slices.Contains([]string{"ingress", "quotes", "console"}, service) {
 		probe = freeaddr.New(w.t)
 		settings = append(settings, upper+"_ADMIN_ADDR="+probe)
 	}
@@ -145,6 +148,30 @@ func (w *world) replace(service string, n int, version string, meanwhile func())
 		w.t.Fatalf("%s did not end", old.Name)
 	}
 	w.t.Logf("%s beside %s: %d and %d handled; the old one then ended within %s", old.Name, fresh.Name, by[0], by[1], time.Since(began).Round(time.Millisecond))
+}
+
+// look signs in at the console that runs and opens pages that ask the log, Redis and the ledger.
+func (w *world) look() {
+	w.t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	browser, console := &http.Client{Jar: jar}, w.running["console 1"]
+	res, err := browser.PostForm(console.address+"/signin", url.Values{"token": {watcher}})
+	for _, page := range []string{"/overview", "/quotes", "/events", "/mail"} {
+		if err == nil {
+			_ = res.Body.Close()
+			res, err = browser.Get(console.address + page)
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if res.StatusCode != http.StatusOK || res.Request.URL.Path != page {
+			w.t.Errorf("%s: %s leads to %s with %s", console.Name, page, res.Request.URL.Path, res.Status)
+		}
+	}
+	_ = res.Body.Close()
 }
 
 // handled is how many messages or requests an instance says that it has handled.
