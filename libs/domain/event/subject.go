@@ -199,7 +199,12 @@ func ParseDeadSubject(subject string) (DeadLetter, bool) {
 	if err != nil || n < 1 {
 		return DeadLetter{}, false
 	}
-	return DeadLetter{Consumer: parts[1], Stream: parts[2], Sequence: sequence, N: n, Decision: parts[0] == "deadstate"}, true
+	d := DeadLetter{Consumer: parts[1], Stream: parts[2], Sequence: sequence, N: n, Decision: parts[0] == "deadstate"}
+	written := DeadSubject(d.Consumer, d.Stream, d.Sequence, d.N)
+	if d.Decision {
+		written = DeadStateSubject(d.Consumer, d.Stream, d.Sequence, d.N)
+	}
+	return d, written == subject // a number has one spelling
 }
 
 // JournalSubject is journal.<action> on the JOURNAL stream.

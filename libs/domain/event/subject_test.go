@@ -78,6 +78,30 @@ func FuzzParseQuoteSubject(f *testing.F) {
 	})
 }
 
+// A subject that can be read is the one that is written of what was read: two subjects never mean the same.
+func FuzzParseDeadAndTimerSubjects(f *testing.F) {
+	for _, subject := range []string{
+		"dead.payments.STRIPE.88120.1", "deadstate.payments.STRIPE.88120.2", "dead.payments.STRIPE.088120.1", "dead.payments.STRIPE.1.+1",
+		"timer.due.expiry.main.q_1.1", "timer.due.expiry.main.q_1.01", "timer.at.expiry.main.q_1.1", "dead....",
+	} {
+		f.Add(subject)
+	}
+	f.Fuzz(func(t *testing.T, subject string) {
+		if d, ok := event.ParseDeadSubject(subject); ok {
+			written := event.DeadSubject(d.Consumer, d.Stream, d.Sequence, d.N)
+			if d.Decision {
+				written = event.DeadStateSubject(d.Consumer, d.Stream, d.Sequence, d.N)
+			}
+			if written != subject {
+				t.Errorf("ParseDeadSubject(%q) = %+v, which writes %q", subject, d, written)
+			}
+		}
+		if timer, ok := event.ParseTimerDue(subject); ok && timer.Due() != subject {
+			t.Errorf("ParseTimerDue(%q) = %+v, which writes %q", subject, timer, timer.Due())
+		}
+	})
+}
+
 func TestSubjectsOfUnreadableAndConflictingEventsAreNoEvents(t *testing.T) {
 	for _, subject := range []string{
 		"", "stripe", "stripe.test.a.b", "stripe.unreadable.ab12", "stripe.conflict.test.platform.evt_1.ab12", "stripe.test.a.b.", "quote.paid.main.q_1.1",

@@ -14,7 +14,7 @@ var layouts = []string{"2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02
 // zone of now.
 func ParseTime(text string, now time.Time) (time.Time, error) {
 	text = strings.TrimSpace(text)
-	if at, err := time.Parse(time.RFC3339Nano, text); err == nil {
+	if at, err := time.Parse(time.RFC3339Nano, text); err == nil && at.UTC().Year() <= 9999 {
 		return at, nil
 	}
 	for _, layout := range layouts {
@@ -42,5 +42,5 @@ func parseSpan(text string) (time.Duration, bool) {
 		}
 	}
 	d, err := time.ParseDuration(text)
-	return days + d, err == nil && d >= 0
+	return days + d, err == nil && d >= 0 && days+d >= 0 // more than 292 years do not fit
 }
