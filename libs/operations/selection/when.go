@@ -14,11 +14,11 @@ var layouts = []string{"2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02
 // zone of now.
 func ParseTime(text string, now time.Time) (time.Time, error) {
 	text = strings.TrimSpace(text)
-	if at, err := time.Parse(time.RFC3339Nano, text); err == nil && at.UTC().Year() <= 9999 {
+	if at, err := time.Parse(time.RFC3339Nano, text); err == nil && writable(at) {
 		return at, nil
 	}
 	for _, layout := range layouts {
-		if at, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+		if at, err := time.ParseInLocation(layout, text, now.Location()); err == nil && writable(at) {
 			return at, nil
 		}
 	}
@@ -26,6 +26,12 @@ func ParseTime(text string, now time.Time) (time.Time, error) {
 		return now.Add(-d), nil
 	}
 	return time.Time{}, fmt.Errorf("%q is no time: give a span such as 2h or 7d, a date such as 2026-11-20, or RFC 3339 such as 2026-11-20T10:00:00Z", text)
+}
+
+// writable reports whether RFC 3339 has a year for the time in UTC, so that it can be read again from a link or a plan.
+func writable(at time.Time) bool {
+	year := at.UTC().Year()
+	return year >= 0 && year <= 9999
 }
 
 // parseSpan is time.ParseDuration with days in front.
