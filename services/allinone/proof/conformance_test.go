@@ -2,11 +2,11 @@ package proof_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/redis/go-redis/v9"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/projection"
@@ -16,16 +16,18 @@ import (
 	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/libs/platform/redisquote"
 	"quittance.internal/libs/platform/redisquote/redistest"
+	"quittance.internal/libs/platform/testsize"
 	"quittance.internal/services/allinone/pipelinetest"
 	"quittance.internal/services/operator/scenario"
 	"quittance.internal/services/payments"
 )
 
-// The same histories give the same facts, status, digest and outcomes on redis-server, on miniredis, and in the pure fold.
-// Message by message the outcomes are the very same; in a batch it may be another of several messages that tell the same
-// which is the applied one.
+// The same histories give the same facts, status, digest and outcomes on redis-server, on a Redis Cluster of three masters, on
+// miniredis, and in the pure fold. Message by message the outcomes are the very same; in a batch it may be another of several
+// messages that tell the same which is the applied one. Nothing that we send to the cluster reaches over its slots.
 func TestRedisMiniredisAndThePureFoldAgree(t *testing.T) {
-	mini := miniredis.RunT(t)
+	mini, cluster := miniredis.RunT(t), redistest.StartCluster(t, 3, 0)
+	count := testsize.Of(t, 48, 2000, 20_000)
 	for name, run := range map[string]struct {
 		url   string
 		batch int
@@ -33,29 +35,29 @@ func TestRedisMiniredisAndThePureFoldAgree(t *testing.T) {
 		"redis-server":       {redistest.Start(t).URL, 16},
 		"message by message": {redistest.Start(t).URL, 1},
 		"miniredis":          {"redis://" + mini.Addr() + "/0", 16},
+		"redis cluster":      {cluster.URL, 16},
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := run.url
 			srv := natstest.Start(t)
 			log := srv.Log("test")
-			writeHistories(t, log, 48)
+			writeHistories(t, log, count)
 			cfg := payments.Config{
 				NATS: srv.Config("payments"), Redis: redisquote.Config{URL: env.NewSecret(url)}, Addr: "127.0.0.1:0", Mode: event.ModeTest,
 				Batch: run.batch, ParkedFor: time.Hour, Version: "test", Now: time.Now,
 			}
 			pipelinetest.Run(t, payments.New, cfg)
-			opts, err := redis.ParseURL(url)
+			client, err := redisquote.Open(t.Context(), cfg.Redis)
 			if err != nil {
 				t.Fatal(err)
 			}
-			client := redis.NewClient(opts)
 			defer client.Close()
 			w := &world{tb: t, nats: srv, log: log, cache: client, acked: map[string][]string{}}
 			w.settledPayments(patience)
 			stripe := w.scan(event.StreamStripe)
 			fold, outcomes := foldOutcomes(t, w.scan(event.StreamQuotes), stripe)
-			if n := len(fold.Keys()); n != 48 {
-				t.Fatalf("the pure fold knows %d quotes, want 48", n)
+			if n := len(fold.Keys()); n != count {
+				t.Fatalf("the pure fold knows %d quotes, want %d", n, count)
 			}
 			for _, k := range fold.Keys() {
 				w.checkProjection(k, fold, t.Errorf)
@@ -71,8 +73,21 @@ func TestRedisMiniredisAndThePureFoldAgree(t *testing.T) {
 				}
 			}
 			w.checkPaidFacts(w.scan(event.StreamQuotes), fold, t.Errorf)
+			t.Logf("%d quotes, %d messages", count, len(stripe))
 		})
 	}
+	keys := 0
+	for _, n := range cluster.Nodes {
+		size, err := n.Do(t.Context(), "DBSIZE").Int()
+		if err != nil || size == 0 {
+			t.Errorf("master %s holds %d keys, %v: it proves nothing", n.Addr(), size, err)
+		}
+		keys += size
+		if told, err := n.Do(t.Context(), "INFO", "errorstats").Text(); err != nil || strings.Contains(told, "CROSSSLOT") {
+			t.Errorf("errors of master %s: %s, %v; want no CROSSSLOT", n.Addr(), told, err)
+		}
+	}
+	t.Logf("the cluster holds %d keys", keys)
 }
 
 // writeHistories writes published quotes and their shuffled bursts straight into the log.

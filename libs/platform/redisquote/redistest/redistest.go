@@ -25,7 +25,8 @@ type Server struct {
 	tb     testing.TB
 	args   []string
 	port   int
-	served bool // has run once: then the port stays
+	bus    string // the port on which the nodes of a cluster talk to each other
+	served bool   // the port stays: it has run once, or others were told
 	cmd    *exec.Cmd
 	ended  chan struct{} // closed when cmd has
 }
@@ -33,14 +34,18 @@ type Server struct {
 // Start starts a server with appendonly off, or with the given further arguments; it ends with the test.
 func Start(tb testing.TB, args ...string) *Server {
 	tb.Helper()
-	s := &Server{tb: tb}
-	s.args = append([]string{
-		"--bind", "127.0.0.1", "--dir", tb.TempDir(), "--save", "", "--appendonly", "no",
-		"--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "warning",
-	}, args...)
+	s := &Server{tb: tb, args: arguments(tb, args)}
 	s.Start()
 	tb.Cleanup(s.Stop)
 	return s
+}
+
+func arguments(tb testing.TB, further []string) []string {
+	tb.Helper()
+	return append([]string{
+		"--bind", "127.0.0.1", "--dir", tb.TempDir(), "--save", "", "--appendonly", "no",
+		"--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "warning",
+	}, further...)
 }
 
 // Start starts the stopped server again.
@@ -77,7 +82,7 @@ func (s *Server) launch(binary string, deadline time.Time) error {
 		return err
 	}
 	go func(cmd *exec.Cmd, ended chan struct{}) { _ = cmd.Wait(); close(ended) }(s.cmd, s.ended)
-	client := redis.NewClient(&redis.Options{Addr: s.addr(), DialerRetryTimeout: 5 * time.Millisecond}) // 100 ms by itself, of a start of 20
+	client := redis.NewClient(&redis.Options{Addr: s.Addr(), DialerRetryTimeout: 5 * time.Millisecond}) // 100 ms by itself, of a start of 20
 	defer client.Close()
 	for ours := fmt.Sprintf("process_id:%d\r\n", s.cmd.Process.Pid); ; {
 		info, err := client.Info(s.tb.Context(), "server").Result()
@@ -107,7 +112,8 @@ func (s *Server) Stop() {
 	s.cmd = nil
 }
 
-func (s *Server) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+// Addr is host:port.
+func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
 // Config returns the client's configuration.
 func (s *Server) Config() redisquote.Config { return redisquote.Config{URL: env.NewSecret(s.URL)} }
