@@ -139,6 +139,27 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 # As deploy/Dockerfile builds them, with the commit stamped in.
 RELEASE_BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=true -tags timetzdata -ldflags='-s -w'
 
+# The proofs at their larger sizes. Each step is a target of its own; all are run, and those that failed are named at the end.
+NIGHTLY_STEPS := simulate sized drill fuzz reproducible vulncheck
+
+.PHONY: nightly
+nightly: servers ## the proofs at the size of a night: about 40 minutes (STEPS=... runs only these)
+	@$(MAKE) --no-print-directory steps TEST_SIZE=nightly FUZZTIME=$(or $(FUZZTIME),20s)
+
+.PHONY: soak
+soak: servers ## the proofs at the size of days: a hundred million schedules, ten million executions of each fuzz target, ...
+	@$(MAKE) --no-print-directory steps TEST_SIZE=soak FUZZTIME=$(or $(FUZZTIME),10000000x) SCHEDULES=$(or $(SCHEDULES),100000000)
+
+.PHONY: steps
+steps: # what nightly and soak run
+	@failed=; for step in $(or $(STEPS),$(NIGHTLY_STEPS)); do began=$$SECONDS; echo "== $$step" >&2; \
+		$(MAKE) --no-print-directory $$step || failed="$$failed $$step"; echo "== $$step took $$((SECONDS - began)) s" >&2; done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+
+.PHONY: sized
+sized: servers ## the tests that have several sizes, at that of TEST_SIZE (check, nightly, soak)
+	TEST_SIZE=$(or $(TEST_SIZE),nightly) go test -count=1 -timeout 12h $$(grep -rl --include='*_test.go' platform/testsize libs services | xargs -n1 dirname | sort -u | sed 's|^|./|')
+
 .PHONY: release
 release: ## the services' binaries as the images have them, static and reproducible, in .bin/release, each with its bill of materials
 	@mkdir -p $(BIN)/release
