@@ -59,7 +59,7 @@ func ConfigFromEnv(lookup env.Lookup, envFile string) (Config, error) {
 		PaymentsURL:     address(r, "PAYMENTS_URL", ""),
 		NotifierURL:     address(r, "NOTIFIER_URL", ""),
 		QuotesAdminURL:  address(r, "QUOTES_ADMIN_URL", ""),
-		MonitorURL:      address(r, "NATS_MONITOR_URL", ""),
+		MonitorURL:      addresses(r, "NATS_MONITOR_URL"),
 
 		APIToken:       r.Secret("API_TOKEN"),
 		WebhookSecrets: r.Secret("STRIPE_WEBHOOK_SECRETS"),
@@ -90,12 +90,33 @@ func address(r *env.Reader, name, fallback string) string {
 	if v == "" {
 		return ""
 	}
-	u, err := url.Parse(v)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+	if !isAddress(v) {
 		r.Fault(name, "is not an http or https address")
 		return fallback
 	}
 	return strings.TrimRight(v, "/")
+}
+
+// addresses reads http or https URLs that are separated by commas.
+func addresses(r *env.Reader, name string) string {
+	v := r.String(name, "")
+	if v == "" {
+		return ""
+	}
+	all := strings.Split(v, ",")
+	for i, a := range all {
+		all[i] = strings.TrimRight(strings.TrimSpace(a), "/")
+		if !isAddress(all[i]) {
+			r.Fault(name, "is not an http or https address, nor several with commas between them")
+			return ""
+		}
+	}
+	return strings.Join(all, ",")
+}
+
+func isAddress(v string) bool {
+	u, err := url.Parse(v)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 // layered answers from lookup first and from the client.env file second. A setting given by file (NAME_FILE) in one layer

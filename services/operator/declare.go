@@ -62,13 +62,13 @@ the exit code is 3 when something does.
 			if check {
 				return a.checkDeclared(cmd.Context())
 			}
-			if replicas != 1 && replicas != 3 && replicas != 5 {
+			if cmd.Flags().Changed("replicas") && replicas != 1 && replicas != 3 && replicas != 5 {
 				return usage(cmd, "--replicas is %d; a stream has 1, 3 or 5", replicas)
 			}
 			return a.declare(cmd.Context(), replicas, reason)
 		},
 	}
-	cmd.Flags().IntVar(&replicas, "replicas", 1, "copies of each stream and bucket: 1, or 3 or 5 on a cluster")
+	cmd.Flags().IntVar(&replicas, "replicas", 0, "copies of each stream and bucket: 1, or 3 or 5 on a cluster; as many as\nthere are if not given, and 1 of what is new")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the journal")
 	cmd.Flags().BoolVar(&check, "check", false, "change nothing, report what differs")
 	return cmd

@@ -39,7 +39,7 @@ const AckWait = 30 * time.Second
 
 // Options of Declare.
 type Options struct {
-	// Replicas of each stream and bucket: 1, or 3 on a cluster. 0 means 1.
+	// Replicas of each stream and bucket: 1, or 3 on a cluster. 0 leaves what is there as it is, and is 1 for what is new.
 	Replicas int
 }
 
@@ -51,13 +51,18 @@ func Declare(ctx context.Context, nc *nats.Conn, opts Options) error {
 	if err != nil {
 		return fmt.Errorf("open jetstream: %w", err)
 	}
-	replicas := max(opts.Replicas, 1)
-	for _, cfg := range streamConfigs(replicas) {
+	for _, cfg := range streamConfigs(opts.Replicas) {
+		if cfg.Replicas, err = replicas(ctx, js, cfg.Name, opts); err != nil {
+			return err
+		}
 		if _, err := js.CreateOrUpdateStream(ctx, cfg); err != nil {
 			return fmt.Errorf("declare stream %s: %w", cfg.Name, err)
 		}
 	}
-	for _, cfg := range bucketConfigs(replicas) {
+	for _, cfg := range bucketConfigs(opts.Replicas) {
+		if cfg.Replicas, err = replicas(ctx, js, "KV_"+cfg.Bucket, opts); err != nil {
+			return err
+		}
 		if _, err := js.CreateOrUpdateKeyValue(ctx, cfg); err != nil {
 			return fmt.Errorf("declare bucket %s: %w", cfg.Bucket, err)
 		}
@@ -68,6 +73,21 @@ func Declare(ctx context.Context, nc *nats.Conn, opts Options) error {
 		}
 	}
 	return nil
+}
+
+// replicas says how many copies of a stream are to be: a declaration that does not say must not take a cluster's away.
+func replicas(ctx context.Context, js jetstream.JetStream, stream string, opts Options) (int, error) {
+	if opts.Replicas > 0 {
+		return opts.Replicas, nil
+	}
+	s, err := js.Stream(ctx, stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 1, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("look up stream %s: %w", stream, err)
+	}
+	return s.CachedInfo().Config.Replicas, nil
 }
 
 // factStream is a stream that keeps one message per subject for ever and refuses a second.

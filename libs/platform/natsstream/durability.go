@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 )
 
@@ -50,8 +52,36 @@ type Storage struct {
 	Now time.Time
 }
 
-// ReadStorage asks the monitoring port, such as http://127.0.0.1:8222. It takes five seconds at most.
-func ReadStorage(ctx context.Context, monitorURL string) (Storage, error) {
+// ReadStorage asks the monitoring port, such as http://127.0.0.1:8222. It takes five seconds at most. Of a cluster all servers are
+// named, separated by commas, and more than half of them must answer: any of them may be away, and any may be the next leader.
+// What comes back is then the fullest store, the smallest limit, and SyncAlways where all that answer sync.
+func ReadStorage(ctx context.Context, monitorURLs string) (Storage, error) {
+	urls := strings.Split(monitorURLs, ",")
+	answers, faults := make([]Storage, len(urls)), make([]error, len(urls))
+	var wg sync.WaitGroup
+	for i, u := range urls {
+		wg.Go(func() { answers[i], faults[i] = readStorage(ctx, strings.TrimSpace(u)) })
+	}
+	wg.Wait()
+	var all Storage
+	answered := 0
+	for i, s := range answers {
+		if faults[i] != nil {
+			continue
+		}
+		if answered++; answered == 1 {
+			all = s
+			continue
+		}
+		all = Storage{Used: max(all.Used, s.Used), Max: min(all.Max, s.Max), SyncAlways: all.SyncAlways && s.SyncAlways, Now: s.Now}
+	}
+	if 2*answered <= len(urls) {
+		return Storage{}, errors.Join(faults...)
+	}
+	return all, nil
+}
+
+func readStorage(ctx context.Context, monitorURL string) (Storage, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, monitorURL+"/varz", http.NoBody)
