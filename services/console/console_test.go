@@ -55,7 +55,8 @@ type fixture struct {
 	logs    *observer.ObservedLogs
 }
 
-func start(t *testing.T) *fixture {
+// start starts one; adjust changes its settings.
+func start(t *testing.T, adjust ...func(*console.Config)) *fixture {
 	t.Helper()
 	f := &fixture{t: t, nats: natstest.Start(t), redis: redistest.Start(t)}
 	f.log = f.nats.Log("test")
@@ -65,10 +66,14 @@ func start(t *testing.T) *fixture {
 	}
 	core, logs := observer.New(zapcore.DebugLevel)
 	f.logs = logs
-	f.service, err = console.New(t.Context(), console.Config{
+	cfg := console.Config{
 		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: f.nats.Config("console"), Redis: f.redis.Config(),
 		Tokens: list, PublicURL: "https://console.example",
-	}, zap.New(core))
+	}
+	for _, change := range adjust {
+		change(&cfg)
+	}
+	f.service, err = console.New(t.Context(), cfg, zap.New(core))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,6 +54,7 @@ var rights = map[string]string{
 	"GET /subscribers":          lookers,
 	"GET /journal":              lookers,
 	"GET /journal/verify":       lookers,
+	"GET /doctor":               lookers,
 	"GET /tasks/{id}":           lookers,
 }
 

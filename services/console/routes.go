@@ -63,6 +63,7 @@ func (s *Service) table() []route {
 		{http.MethodGet, "/subscribers", s.listSubscribers, viewer},
 		{http.MethodGet, "/journal", s.listJournal, viewer},
 		{http.MethodGet, "/journal/verify", s.verifyJournal, viewer},
+		{http.MethodGet, "/doctor", s.showDoctor, viewer},
 		{http.MethodGet, "/tasks/{id}", s.showTask, viewer},
 	}
 }

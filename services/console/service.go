@@ -62,6 +62,7 @@ type Service struct {
 	journal *journal.Journal
 	day     *day
 	books   *books
+	surgery *surgery
 	tasks   *tasks
 
 	public *httpserve.Server
@@ -107,6 +108,7 @@ func (s *Service) open(ctx context.Context) (err error) {
 	s.journal = journal.New(s.stream, s.cfg.Now)
 	s.day = &day{log: s.stream, zone: s.cfg.Zone}
 	s.books = newBooks(check.Books{Log: s.stream, Redis: s.redis}.Conservation, s.cfg.Now, s.cfg.CountEvery)
+	s.surgery = newSurgery(s.patient(), s.cfg.Now)
 	s.tasks = newTasks(s.cfg.Now, s.cfg.Random)
 
 	reg := httpserve.NewRegistry()

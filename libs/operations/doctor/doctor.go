@@ -69,25 +69,55 @@ type Patient struct {
 	Events int
 	// Version is the commit of the program that asks.
 	Version string
+	// Narrow means that the rights are a service's own, which show what it works with and no more: what takes an operator's
+	// is not tried, and is told of as not checked.
+	Narrow bool
 }
 
 // timeout bounds each part: a doctor who waits for one organ sees no other.
 const timeout = 10 * time.Second
+
+// part is one organ.
+type part struct {
+	look func(context.Context) []Result
+	// beyond names what is looked at here and is out of reach of a service's own rights or settings; empty if it is not.
+	beyond string
+}
+
+func (p *Patient) parts() []part {
+	return []part{
+		{p.log, ""},
+		{p.drift, "streams and consumers"},
+		{p.storage, "nats storage"},
+		{p.rights, ""},
+		{p.redisAnswers, ""},
+		{p.redis, "redis policy, role, persistence, memory, clock"},
+		{p.redisRights, ""},
+		{p.secrets, ""},
+		{p.signatures, "signatures"},
+		{p.stripe, "stripe key, clock, endpoints"},
+		{p.relay, ""},
+		{p.services, "services and their versions"},
+		{p.certificates, "certificates"},
+	}
+}
 
 // Examine looks at everything, the parts one after the other.
 func (p *Patient) Examine(ctx context.Context) []Result {
 	if p.Events == 0 {
 		p.Events = 5000
 	}
-	var all []Result
-	for _, part := range []func(context.Context) []Result{
-		p.log, p.storage, p.rights, p.redis, p.redisRights, p.secrets, p.signatures, p.stripe, p.relay, p.services, p.certificates,
-	} {
+	var all, left []Result
+	for _, part := range p.parts() {
+		if p.Narrow && part.beyond != "" {
+			left = append(left, result(part.beyond, NotChecked, "quotectl doctor", "the rights and settings here do not reach it"))
+			continue
+		}
 		bound, cancel := context.WithTimeout(ctx, timeout)
-		all = append(all, part(bound)...)
+		all = append(all, part.look(bound)...)
 		cancel()
 	}
-	return all
+	return append(all, left...)
 }
 
 // Worst is the worst status of results: Fail, Warn or OK. What was not checked counts as neither.

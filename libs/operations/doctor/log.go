@@ -15,30 +15,42 @@ import (
 
 const nextNATS = "check that NATS runs and that NATS_URL, NATS_CREDS and NATS_CA fit it"
 
-// log looks at the streams, buckets and consumers, and at the server's clock.
+// log looks at the connection and at the server's clock.
 func (p *Patient) log(ctx context.Context) []Result {
 	if p.Log == nil {
 		return []Result{result("nats", Fail, nextNATS, "%v", p.NoLog)}
 	}
 	nc := p.Log.JetStream().Conn()
-	all := []Result{result("nats", OK, "", "connected to %s %s", nc.ConnectedServerName(), nc.ConnectedServerVersion())}
-	drifted, err := natsstream.Drift(ctx, p.Log.JetStream())
-	switch {
-	case err != nil:
-		all = append(all, result("streams and consumers", Fail, nextNATS, "%v", err))
-	case len(drifted) > 0:
-		for _, d := range drifted {
-			all = append(all, result("streams and consumers", Fail, "quotectl declare", "%s", d))
-		}
-	default:
-		all = append(all, result("streams and consumers", OK, "", "as this version declares them, schema %d", natsstream.Schema))
+	if !nc.IsConnected() {
+		return []Result{result("nats", Fail, nextNATS, "the connection is %s", nc.Status())}
 	}
+	all := []Result{result("nats", OK, "", "connected to %s %s", nc.ConnectedServerName(), nc.ConnectedServerVersion())}
 	before := p.Now()
 	stream, err := p.Log.JetStream().Stream(ctx, event.StreamStripe)
 	if err != nil {
 		return append(all, result("clock of nats", NotChecked, "", "%v", err))
 	}
 	return append(all, skew("clock of nats", stream.CachedInfo().TimeStamp, before, p.Now()))
+}
+
+// drift compares the streams, buckets and consumers with what this version declares.
+func (p *Patient) drift(ctx context.Context) []Result {
+	const name = "streams and consumers"
+	if p.Log == nil {
+		return nil // log has said it
+	}
+	drifted, err := natsstream.Drift(ctx, p.Log.JetStream())
+	if err != nil {
+		return []Result{result(name, Fail, nextNATS, "%v", err)}
+	}
+	all := make([]Result, len(drifted))
+	for i, d := range drifted {
+		all[i] = result(name, Fail, "quotectl declare", "%s", d)
+	}
+	if len(all) == 0 {
+		all = []Result{result(name, OK, "", "as this version declares them, schema %d", natsstream.Schema)}
+	}
+	return all
 }
 
 // storage looks at what the monitoring port tells: sync_interval and space.

@@ -14,13 +14,25 @@ import (
 
 const nextRedis = "check that Redis runs and that REDIS_URL and REDIS_CA fit it"
 
+// redisAnswers asks Redis for a word.
+func (p *Patient) redisAnswers(ctx context.Context) []Result {
+	const name = "redis"
+	switch {
+	case p.Redis == nil && p.NoRedis == nil:
+		return skipped(name, "set REDIS_URL", "REDIS_URL is not set")
+	case p.Redis == nil:
+		return []Result{result(name, Fail, nextRedis, "%v", p.NoRedis)}
+	}
+	if err := p.Redis.Ping(ctx).Err(); err != nil {
+		return []Result{result(name, Fail, nextRedis, "%v", err)}
+	}
+	return []Result{result(name, OK, "", "answers")}
+}
+
 // redis looks at every master: what it evicts, keeps and holds, its role and its clock.
 func (p *Patient) redis(ctx context.Context) []Result {
 	if p.Redis == nil {
-		if p.NoRedis == nil {
-			return skipped("redis", "set REDIS_URL", "REDIS_URL is not set")
-		}
-		return []Result{result("redis", Fail, nextRedis, "%v", p.NoRedis)}
+		return nil // redisAnswers has said it
 	}
 	var all []Result
 	err := redisquote.EachMaster(ctx, p.Redis, func(ctx context.Context, master *redis.Client) error {
