@@ -297,6 +297,11 @@ func TestNobodyMayDoAnothersWork(t *testing.T) {
 		{"$JS.API.DIRECT.GET.KV_SYSTEM.$KV.SYSTEM.redis.identity", []string{"payments", "operator"}},
 		{"$JS.API.DIRECT.GET.KV_SYSTEM.$KV.SYSTEM.reconcile", []string{"payments", "quotes", "console", "operator"}},
 		{"$KV.SYSTEM.reconcile", []string{"payments", "quotes", "operator"}},
+		{"$JS.API.DIRECT.GET.KV_SYSTEM.$KV.SYSTEM.reconcile.run", []string{"payments", "quotes", "console", "operator"}},
+		{"$KV.SYSTEM.reconcile.run", []string{"payments", "quotes", "operator"}},
+		{"op.quotes.reconcile", []string{"console", "operator"}},
+		{"journal.reconcile_report", []string{"quotes", "console", "operator"}},
+		{"journal.reconcile_repair", []string{"quotes", "console", "operator"}},
 		{"$KV.SYSTEM.redis.generation", []string{"payments", "operator"}},
 	}
 	// What destroys or rebuilds is operator's alone, on every stream. operator is tried on a stream that does not exist.
@@ -360,6 +365,7 @@ func TestNobodyMayListenToAnother(t *testing.T) {
 		"op.payments.replay":          {"payments"},
 		"op.notifier.resend":          {"notifier"},
 		"op.quotes.dead":              {"quotes"},
+		"op.quotes.reconcile":         {"quotes"},
 		"_INBOX_ingress.>":            {"ingress"},
 		"_INBOX_payments.>":           {"payments"},
 		"_INBOX_operator.>":           {"operator"},

@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -203,25 +202,18 @@ const staleAfter = time.Hour
 
 // gapTile tells what the last automatic comparison with Stripe could not make good.
 func (s *Service) gapTile(ctx context.Context, page *overviewPage) (tile, error) {
-	t := tile{Value: "never compared", Note: "quotes compares where it has a Stripe key: quotectl reconcile report."}
-	r, err := s.stream.Read(ctx, "KV_"+event.BucketSystem, "$KV."+event.BucketSystem+"."+reconcile.StateKey)
-	if errors.Is(err, natsstream.ErrNotFound) {
+	t := tile{Value: "never compared", Note: "quotes compares where it has a Stripe key.", Href: "/reconcile"}
+	state, err := reconcile.LastState(ctx, s.stream)
+	if errors.Is(err, natsstream.ErrNotFound) || err == nil && state.Ran.IsZero() {
 		return t, nil
 	}
 	if err != nil {
 		return t, err
 	}
-	var state reconcile.State
-	if err := json.Unmarshal(r.Data, &state); err != nil {
-		return t, fmt.Errorf("decode the state of reconcile: %w", err)
-	}
-	if state.Ran.IsZero() {
-		return t, nil
-	}
 	t.Value, t.Tone, t.Note = strconv.Itoa(state.Gap), "good", "Compared "+page.Since(state.Ran)+" ago."
 	switch {
 	case state.Gap > 0:
-		t.Tone, t.Note = "bad", "Next: quotectl reconcile report. Compared "+page.Since(state.Ran)+" ago."
+		t.Tone, t.Note = "bad", "Look at what differs. Compared "+page.Since(state.Ran)+" ago."
 	case page.now.Sub(state.Ran) > staleAfter:
 		t.Tone, t.Note = "warn", "The last comparison was "+page.Since(state.Ran)+" ago: look at the log of quotes."
 	}

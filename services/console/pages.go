@@ -36,6 +36,7 @@ const (
 	navReplays     = "replays"
 	navMail        = "mail"
 	navSubscribers = "subscribers"
+	navReconcile   = "reconcile"
 	navDoctor      = "doctor"
 	navJournal     = "journal"
 )
@@ -50,6 +51,7 @@ var navigation = []navEntry{
 	{navReplays, "/replays", "Replays"},
 	{navMail, "/mail", "Mail"},
 	{navSubscribers, "/subscribers", "Subscribers"},
+	{navReconcile, "/reconcile", "Reconcile"},
 	{navDoctor, "/doctor", "Doctor"},
 	{navJournal, "/journal", "Journal"},
 }
@@ -196,7 +198,7 @@ var tones = map[string]string{
 	"parked": "warn", "review": "warn", "expired": "warn", "ambiguous": "warn", "pending": "accent", "claimed": "accent", "sending": "accent",
 	"processing": "accent", "refused": "bad", "dead": "bad", "open": "bad", "rejected": "bad", "charged_back": "bad", "failed": "bad", "running": "accent",
 	"done": "good", "differs": "bad", "interrupted": "warn", "cancelled": "warn", "refunded": "accent",
-	"ok": "good", "warn": "warn", "fail": "bad",
+	"at_stripe": "bad", "here": "bad", "differing": "bad", "beyond": "bad", "ok": "good", "warn": "warn", "fail": "bad",
 }
 
 // span is a duration for people: the two greatest units.

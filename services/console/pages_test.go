@@ -279,7 +279,7 @@ func TestTheOverviewTellsTheGapWithStripe(t *testing.T) {
 		t.Fatal(err)
 	}
 	for state, want := range map[string]string{
-		`{"ran":"` + time.Now().UTC().Format(time.RFC3339) + `","gap":3}`: "quotectl reconcile report. Compared",
+		`{"ran":"` + time.Now().UTC().Format(time.RFC3339) + `","gap":3}`: "Look at what differs. Compared",
 		`{"ran":"2026-01-01T00:00:00Z","gap":0}`:                          "The last comparison was",
 	} {
 		if _, err := bucket.Put(t.Context(), "reconcile", []byte(state)); err != nil {

@@ -54,6 +54,10 @@ var rights = map[string]string{
 	"GET /subscribers":          lookers,
 	"GET /journal":              lookers,
 	"GET /journal/verify":       lookers,
+	"GET /reconcile":            lookers,
+	"POST /reconcile":           actors,
+	"GET /reconcile/repair":     actors,
+	"POST /reconcile/repair":    actors,
 	"GET /doctor":               lookers,
 	"GET /tasks/{id}":           lookers,
 }

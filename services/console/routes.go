@@ -63,6 +63,10 @@ func (s *Service) table() []route {
 		{http.MethodGet, "/subscribers", s.listSubscribers, viewer},
 		{http.MethodGet, "/journal", s.listJournal, viewer},
 		{http.MethodGet, "/journal/verify", s.verifyJournal, viewer},
+		{http.MethodGet, "/reconcile", s.showReconcile, viewer},
+		{http.MethodPost, "/reconcile", s.compare, actor},
+		{http.MethodGet, "/reconcile/repair", s.planRepair, actor},
+		{http.MethodPost, "/reconcile/repair", s.repair, actor},
 		{http.MethodGet, "/doctor", s.showDoctor, viewer},
 		{http.MethodGet, "/tasks/{id}", s.showTask, viewer},
 	}

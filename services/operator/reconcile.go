@@ -207,7 +207,7 @@ func (a *app) reportView(r *reconcile.Report) view {
 func gaps(r *reconcile.Report) string {
 	var parts []string
 	for _, c := range reconcile.Classes {
-		if n := r.Count(c); n > 0 {
+		if n := r.Gaps[c]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, c))
 		}
 	}
@@ -273,7 +273,7 @@ func (a *app) repair(ctx context.Context, grace time.Duration, o reconcile.Optio
 		return err
 	}
 	var done reconcile.Repaired
-	if repairable(report) == 0 {
+	if report.Repairable == 0 {
 		done.Left, done.Events = len(report.Rows), []string{}
 		return a.showRepaired(report, done)
 	}
@@ -286,7 +286,7 @@ func (a *app) repair(ctx context.Context, grace time.Duration, o reconcile.Optio
 				a.progress("%d of %d entered", n, all)
 			}
 		})
-		e.Detail = repairDetail(o, done)
+		e.Detail = done.Detail(o.Since)
 		if err != nil {
 			return advise("check INGRESS_URL and STRIPE_WEBHOOK_SECRETS, and run the command again: what was entered is not entered twice", "%w", err)
 		}
@@ -298,27 +298,6 @@ func (a *app) repair(ctx context.Context, grace time.Duration, o reconcile.Optio
 	return a.showRepaired(report, done)
 }
 
-// journaledIDs bounds how many event ids one journal entry holds; the log itself has them all, under the source reconcile.
-const journaledIDs = 500
-
-func repairDetail(o reconcile.Options, done reconcile.Repaired) map[string]any {
-	ids := done.Events[:min(len(done.Events), journaledIDs)]
-	return map[string]any{
-		"since": o.Since.UTC(), "rows": done.Rows, "stored": done.Stored, "known": done.Known, "aside": done.Aside, "left": done.Left,
-		"events": ids, "events_not_named": len(done.Events) - len(ids),
-	}
-}
-
-func repairable(r *reconcile.Report) int {
-	n := 0
-	for _, row := range r.Rows {
-		if row.Repairable() {
-			n++
-		}
-	}
-	return n
-}
-
 // wouldRepair says what a repair would do.
 func (a *app) wouldRepair(ctx context.Context, w *reconciler, o reconcile.Options) error {
 	report, err := w.report(ctx, o)
@@ -326,7 +305,7 @@ func (a *app) wouldRepair(ctx context.Context, w *reconciler, o reconcile.Option
 		return err
 	}
 	v := a.reportView(report)
-	n := repairable(report)
+	n := report.Repairable
 	v.after = append(v.after, fmt.Sprintf("would enter %d of %d; nothing was changed", n, len(report.Rows)))
 	if err := a.show(v); err != nil || len(report.Rows) == 0 {
 		return err
@@ -346,7 +325,7 @@ func (a *app) showRepaired(report *reconcile.Report, done reconcile.Repaired) er
 		return err
 	}
 	for _, row := range report.Rows {
-		if !row.Repairable() {
+		if !row.Repairable {
 			return &fault{code: codeDifference, err: fmt.Errorf("%d differences are left that no repair makes good", done.Left), next: row.Next}
 		}
 	}

@@ -152,6 +152,9 @@ func (s *Service) Run(ctx context.Context) error {
 	if s.reconciles() {
 		group.Go(func() error { s.reconcile(ctx); return nil })
 	}
+	if s.comparable() {
+		group.Go(func() error { return s.reconcileOrders(ctx) })
+	}
 	err := group.Wait()
 	return errors.Join(err, s.close())
 }

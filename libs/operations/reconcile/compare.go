@@ -246,8 +246,16 @@ func (c *comparison) repairCommand() string {
 	return fmt.Sprintf("quotectl reconcile repair --since %s --yes --reason '…'", c.o.Since.UTC().Format(time.RFC3339))
 }
 
-// sort puts the rows in the order of Report.Rows.
-func (c *comparison) sort() {
+// count puts the rows in the order of Report.Rows, and counts them.
+func (c *comparison) count() {
+	for i := range c.report.Rows {
+		row := &c.report.Rows[i]
+		row.Repairable = len(row.bodies) > 0
+		c.report.Gaps[row.Class]++
+		if row.Repairable {
+			c.report.Repairable++
+		}
+	}
 	slices.SortStableFunc(c.report.Rows, func(a, b Row) int {
 		return cmp.Or(cmp.Compare(slices.Index(Classes, a.Class), slices.Index(Classes, b.Class)), a.Created.Compare(b.Created), cmp.Compare(a.Event, b.Event))
 	})

@@ -10,7 +10,6 @@ package reconcile
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -97,11 +96,11 @@ type Row struct {
 	// Next is the command to type.
 	Next string `json:"next"`
 
+	// Repairable reports whether Repair can make it good.
+	Repairable bool `json:"repairable"`
+
 	bodies [][]byte // what makes it good, oldest first
 }
-
-// Repairable reports whether Repair can make the row good.
-func (r Row) Repairable() bool { return len(r.bodies) > 0 }
 
 // Account is what was compared of one account.
 type Account struct {
@@ -134,33 +133,25 @@ type Report struct {
 	Sessions int `json:"sessions"`
 	// Rows are the differences: by class, then the oldest first.
 	Rows []Row `json:"rows"`
+	// Gaps are how many there are of each class, Repairable how many of all Repair can make good.
+	Gaps       map[Class]int `json:"gaps"`
+	Repairable int           `json:"repairable"`
 }
 
-// Count is the number of rows of a class.
-func (r *Report) Count(c Class) int {
+// Differences is how many there are, of all classes.
+func (r *Report) Differences() int {
 	n := 0
-	for i := range r.Rows {
-		if r.Rows[i].Class == c {
-			n++
-		}
+	for _, c := range Classes {
+		n += r.Gaps[c]
 	}
 	return n
 }
 
-// MarshalJSON adds the counts by class.
-func (r Report) MarshalJSON() ([]byte, error) {
-	type plain Report
-	gaps := map[Class]int{}
-	for _, c := range Classes {
-		gaps[c] = r.Count(c)
-	}
-	if r.Rows == nil {
-		r.Rows = []Row{}
-	}
-	return json.Marshal(struct {
-		plain
-		Gaps map[Class]int `json:"gaps"`
-	}{plain(r), gaps})
+// cut is the report with at most n rows; the counts stay.
+func (r *Report) cut(n int) *Report {
+	short := *r
+	short.Rows = r.Rows[:min(len(r.Rows), n)]
+	return &short
 }
 
 // Options say what to compare.
@@ -198,7 +189,7 @@ func (c *comparison) complete(ctx context.Context) error {
 // since half a comparison would look like none was missing.
 func (r *Reconciler) Report(ctx context.Context, o Options) (*Report, error) {
 	now := r.cfg.Now()
-	run := &comparison{Reconciler: r, o: o, now: now, report: &Report{Since: o.Since.UTC(), Until: now.UTC()}}
+	run := &comparison{Reconciler: r, o: o, now: now, report: &Report{Since: o.Since.UTC(), Until: now.UTC(), Rows: []Row{}, Gaps: map[Class]int{AtStripe: 0, Here: 0, Differing: 0, Beyond: 0}}}
 	run.listedFrom = o.Since
 	if oldest := now.Add(-stripegate.EventsKept); oldest.After(o.Since) {
 		run.listedFrom = oldest
@@ -210,6 +201,6 @@ func (r *Reconciler) Report(ctx context.Context, o Options) (*Report, error) {
 			return nil, err
 		}
 	}
-	run.sort()
+	run.count()
 	return run.report, nil
 }

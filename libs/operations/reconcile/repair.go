@@ -27,6 +27,18 @@ type Repaired struct {
 	Events []string `json:"events"`
 }
 
+// detailIDs bounds the event ids of Detail: an entry of the journal is small, and the log has all under the source reconcile.
+const detailIDs = 500
+
+// Detail is what the journal says about a repair of what came since a time.
+func (r Repaired) Detail(since time.Time) map[string]any {
+	ids := r.Events[:min(len(r.Events), detailIDs)]
+	return map[string]any{
+		"since": since.UTC(), "rows": r.Rows, "stored": r.Stored, "known": r.Known, "aside": r.Aside, "left": r.Left,
+		"events": ids, "events_not_named": len(r.Events) - len(ids),
+	}
+}
+
 // patience is how often one event is tried while ingress is away: for half a minute.
 const patience = 8
 
@@ -36,7 +48,7 @@ func (r *Reconciler) Repair(ctx context.Context, report *Report, progress func(d
 	out := Repaired{Events: []string{}}
 	var todo []Row
 	for _, row := range report.Rows {
-		if row.Repairable() {
+		if row.Repairable {
 			todo = append(todo, row)
 			continue
 		}

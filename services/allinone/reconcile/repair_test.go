@@ -71,7 +71,7 @@ func TestEveryPaymentOfAnOutageIsRecovered(t *testing.T) {
 		w.pay(sales[i].session)
 	}
 	report := w.report(time.Hour)
-	if report.Count(reconcile.AtStripe) < 3*n || report.Accounts[0].Listed <= 200 { // several pages of 100
+	if report.Gaps[reconcile.AtStripe] < 3*n || report.Accounts[0].Listed <= 200 { // several pages of 100
 		t.Fatalf("%s, %+v", classes(report), report.Accounts)
 	}
 	done := w.repair(report)

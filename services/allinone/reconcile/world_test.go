@@ -234,7 +234,7 @@ func (w *world) same(report *reconcile.Report) {
 func classes(r *reconcile.Report) string {
 	var parts []string
 	for _, c := range reconcile.Classes {
-		if n := r.Count(c); n > 0 {
+		if n := r.Gaps[c]; n > 0 {
 			parts = append(parts, fmt.Sprint(n, " ", c))
 		}
 	}
