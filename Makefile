@@ -171,10 +171,10 @@ release: ## the services' binaries as the images have them, static and reproduci
 		$(BIN)/cyclonedx-gomod-$(CYCLONEDX_VERSION) bin -json -noserial -notimestamp -output $$b.cdx.json $$b; sha256sum $$b; done
 
 .PHONY: reproducible
-reproducible: ## build all services in two clones of HEAD in different folders: the binaries must be equal, byte for byte
+reproducible: ## build all services in two clones of HEAD in different folders, each from nothing: the binaries must be equal, byte for byte
 	@a=$$(mktemp -d) b=$$(mktemp -d /tmp/a-longer-name.XXXXXXXX); trap 'rm -rf "$$a" "$$b"' EXIT; \
 	for dir in "$$a" "$$b"; do git clone -q . "$$dir/repo"; mkdir "$$dir/out"; \
-		for s in $(SERVICES); do ( cd "$$dir/repo" && $(RELEASE_BUILD) -o "$$dir/out/" ./services/$$s/cmd/... ); done; done; \
+		for s in $(SERVICES); do ( cd "$$dir/repo" && export GOCACHE="$$dir/cache" && $(RELEASE_BUILD) -o "$$dir/out/" ./services/$$s/cmd/... ); done; done; \
 	diff -r "$$a/out" "$$b/out" && ( cd "$$a/out" && sha256sum * )
 
 .PHONY: vulncheck
