@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -22,7 +24,8 @@ const connectTimeout = 30 * time.Second
 
 // Config says which server to use and as whom.
 type Config struct {
-	// URL may carry a user and a password, so it is kept as a secret. Several servers are separated by commas.
+	// URL may carry a user and a password, so it is kept as a secret. Several servers are separated by commas; one without a user
+	// and a password of its own is given the first one's.
 	URL env.Secret
 	// Creds and CA name files; either may be empty.
 	Creds, CA string
@@ -39,13 +42,15 @@ func ConfigFromEnv(r *env.Reader, name string) Config {
 	return c
 }
 
-// Connect dials the server, trying for up to 30 s, and keeps the connection for ever after: it reconnects by itself.
+// Connect dials the server, trying for up to 30 s, and keeps the connection for ever after: it reconnects by itself, also to a
+// server that refused it a while ago, as one does that has not heard of a new password yet.
 // Errors of the connection, among them refused permissions, are logged; Ready reports them too.
 func Connect(ctx context.Context, cfg Config, log *zap.Logger) (*nats.Conn, error) {
 	opts := []nats.Option{
 		nats.Name(cfg.Name),
 		nats.CustomInboxPrefix("_INBOX_" + cfg.Name),
 		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // else the second refusal would close the connection for good, under a process that goes on
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, time.Second),
 		nats.PingInterval(10 * time.Second),
@@ -57,6 +62,9 @@ func Connect(ctx context.Context, cfg Config, log *zap.Logger) (*nats.Conn, erro
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("nats disconnected", zap.Error(err)) }),
 		nats.ReconnectHandler(func(*nats.Conn) { log.Info("nats reconnected") }),
+	}
+	if user, password, ok := userInfo(cfg.URL.Reveal()); ok {
+		opts = append(opts, nats.UserInfo(user, password))
 	}
 	if cfg.Creds != "" {
 		opts = append(opts, nats.UserCredentials(cfg.Creds))
@@ -80,6 +88,17 @@ func Connect(ctx context.Context, cfg Config, log *zap.Logger) (*nats.Conn, erro
 		case <-time.After(250 * time.Millisecond):
 		}
 	}
+}
+
+// userInfo is what the first of the servers is told; nats.go tells it to no other by itself.
+func userInfo(urls string) (user, password string, ok bool) {
+	first, _, _ := strings.Cut(urls, ",")
+	u, err := url.Parse(strings.TrimSpace(first))
+	if err != nil || u.User == nil {
+		return "", "", false
+	}
+	password, ok = u.User.Password()
+	return u.User.Username(), password, ok
 }
 
 // Ready reports why the connection cannot be worked with: not connected, or the server refused a permission.
