@@ -26,6 +26,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/services/allinone/mailbox"
 	"quittance.internal/services/sandbox"
 )
@@ -92,7 +93,7 @@ func New(ctx context.Context, cfg Config, log *zap.Logger) (_ *Service, err erro
 func (s *Service) startServers(ctx context.Context) (err error) {
 	c := s.cfg
 	if c.NATS.IsZero() {
-		s.nats, err = startNATS(s.dir.file("nats"), c.addrs.get(addrNATS), c.addrs.get(addrNATSMonitor), s.kept.NATS, s.log)
+		s.nats, err = startNATS(s.dir.file(natsDir), c.addrs.get(addrNATS), c.addrs.get(addrNATSMonitor), c.Durability != natsstream.DurabilityBarrier, s.kept.NATS, s.log)
 		if err != nil {
 			return err
 		}

@@ -30,6 +30,7 @@ func (c Config) clientEnv(kept keptSecrets) []byte {
 		{"API_TOKEN", c.apiToken(kept)},
 		{"STRIPE_WEBHOOK_SECRETS", orReveal(c.WebhookSecrets, kept.webhookSecret())},
 		{"MODE", c.Mode},
+		{"DURABILITY", c.Durability},
 	}
 	if c.Stripe.IsZero() { // the key of a real account is not written anywhere; quotectl reconcile asks for it
 		values = append(values, struct{ name, value string }{"STRIPE_API_KEY", kept.SandboxKey}, struct{ name, value string }{"STRIPE_API_BASE", c.url(addrSandbox)})

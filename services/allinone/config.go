@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/logging"
+	"quittance.internal/libs/platform/natsstream"
 )
 
 // Values of DEMO.
@@ -43,6 +45,9 @@ const (
 // defaultDataDir is where quotectl looks too.
 const defaultDataDir = "data"
 
+// natsDir is the embedded NATS server's store under DATA_DIR.
+const natsDir = "nats"
+
 // Config is what the runner needs to know. Use ConfigFromEnv; the services read their own settings from Lookup.
 type Config struct {
 	// DataDir holds everything that survives a restart. Default ./data; made with mode 0700.
@@ -53,6 +58,10 @@ type Config struct {
 	NATS, Redis, SMTP env.Secret
 	// Stripe is the key of a real Stripe account; a zero one means the embedded sandbox.
 	Stripe env.Secret
+	// Durability is that of the services, DURABILITY. With natsstream.DurabilityBarrier the embedded NATS server leaves the
+	// syncing to them; else it syncs always, which on a file system that others write to is as fast for a few webhooks at a
+	// time, and does not wait for those others.
+	Durability string
 	// NATSMonitor is the external NATS server's monitoring address.
 	NATSMonitor string
 	// WebhookSecrets and APITokens are what ingress and quotes accept; zero ones are made at the first start and kept.
@@ -88,6 +97,7 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 		SMTP:           r.Secret("SMTP_URL"),
 		Stripe:         r.Secret("STRIPE_API_KEY"),
 		NATSMonitor:    r.String("NATS_MONITOR_URL", ""),
+		Durability:     r.Enum("DURABILITY", natsstream.DurabilityServer, natsstream.DurabilityServer, natsstream.DurabilityBarrier, natsstream.DurabilityRelaxed),
 		WebhookSecrets: r.Secret("STRIPE_WEBHOOK_SECRETS"),
 		APITokens:      r.Secret("API_TOKENS"),
 		PublicURL:      r.String("PUBLIC_URL", ""),
@@ -187,6 +197,7 @@ func (c Config) serviceLookup(service string, kept keptSecrets) env.Lookup {
 		decided["NATS_URL"] = natsURL(service, kept.NATS[service], c.addrs.get(addrNATS))
 		decided["NATS_MONITOR_URL"] = "http://" + c.addrs.get(addrNATSMonitor)
 		decided["NATS_CREDS"], decided["NATS_CA"] = "", ""
+		decided["DURABILITY"], decided["NATS_STORE_DIR"] = c.Durability, c.natsDir()
 	}
 	if c.Redis.IsZero() {
 		decided["REDIS_URL"] = redisURL(kept.Redis, c.addrs.get(addrRedis))
@@ -217,6 +228,9 @@ func (c Config) serviceLookup(service string, kept keptSecrets) env.Lookup {
 		return "", false
 	}
 }
+
+// natsDir is where the embedded NATS server keeps its store.
+func (c Config) natsDir() string { return filepath.Join(c.DataDir, natsDir) }
 
 func (c Config) publicURL() string {
 	if c.PublicURL != "" {

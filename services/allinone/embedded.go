@@ -31,8 +31,9 @@ const passwordsInclude = `include "../../run/secrets/nats_passwords.conf"` //nol
 // natsReadyTimeout covers the recovery of a large log after a crash.
 const natsReadyTimeout = 60 * time.Second
 
-// startNATS starts a NATS server in this process, with JetStream under dir and each message on disk before its PubAck.
-func startNATS(dir, addr, monitor string, passwords map[string]string, log *zap.Logger) (*server.Server, error) {
+// startNATS starts a NATS server in this process, with JetStream under dir. syncAlways puts each message on disk before its
+// PubAck; without it the services' barrier does.
+func startNATS(dir, addr, monitor string, syncAlways bool, passwords map[string]string, log *zap.Logger) (*server.Server, error) {
 	opts := &server.Options{}
 	// Here the passwords do not come from a file beside users.conf.
 	users := strings.Replace(usersConf, passwordsInclude, passwordLines(passwords), 1)
@@ -47,7 +48,7 @@ func startNATS(dir, addr, monitor string, passwords map[string]string, log *zap.
 		return nil, fmt.Errorf("read %s: %w", addrNATSMonitor, err)
 	}
 	opts.ServerName = "quittance-allinone"
-	opts.JetStream, opts.StoreDir, opts.SyncAlways = true, dir, true
+	opts.JetStream, opts.StoreDir, opts.SyncAlways = true, dir, syncAlways
 	opts.NoSigs = true // the process has its own signal handling; see Run
 	srv, err := server.NewServer(opts)
 	if err != nil {

@@ -16,10 +16,14 @@ type Config struct {
 	AdminAddr string
 	// NATS is the server that holds stream STRIPE.
 	NATS natsstream.Config
+	// Durability is natsstream.DurabilityServer (the default), DurabilityBarrier or DurabilityRelaxed.
+	Durability string
 	// MonitorURL is the NATS server's HTTP monitoring address; needed with DurabilityServer.
 	MonitorURL string
-	// Durability is natsstream.DurabilityServer or DurabilityRelaxed.
-	Durability string
+	// StoreDir is the NATS server's store_dir as this process sees it; needed with DurabilityBarrier.
+	StoreDir string
+	// Sync stands in for the sync of StoreDir's file system in tests of a failing disk; nil is the real one.
+	Sync func() error
 	// Secrets are the signing secrets; at least one.
 	Secrets []Secret
 	// SecretsFile, if not empty, is the file that Secrets were read from; it is followed.
@@ -41,18 +45,20 @@ type Config struct {
 	Now func() time.Time
 }
 
-// ConfigFromEnv reads INGRESS_ADDR, INGRESS_ADMIN_ADDR, NATS_URL, NATS_CREDS, NATS_CA, NATS_MONITOR_URL, DURABILITY,
-// LOG_LEVEL and STRIPE_WEBHOOK_SECRETS (or STRIPE_WEBHOOK_SECRETS_FILE). The error joins every fault found; it holds no
-// secret.
+// ConfigFromEnv reads INGRESS_ADDR, INGRESS_ADMIN_ADDR, NATS_URL, NATS_CREDS, NATS_CA, DURABILITY, NATS_MONITOR_URL,
+// NATS_STORE_DIR, LOG_LEVEL and STRIPE_WEBHOOK_SECRETS (or STRIPE_WEBHOOK_SECRETS_FILE). The error joins every fault found; it
+// holds no secret.
 func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	const nameSecrets = "STRIPE_WEBHOOK_SECRETS" //nolint:gosec // the variable's name
 	r := env.NewReader(lookup)
+	durability := natsstream.DurabilityFromEnv(r)
 	cfg := Config{
 		Addr:        r.Addr("INGRESS_ADDR", ":8080"),
 		AdminAddr:   r.Addr("INGRESS_ADMIN_ADDR", "127.0.0.1:9100"),
 		NATS:        natsstream.ConfigFromEnv(r, "ingress"),
-		MonitorURL:  r.String("NATS_MONITOR_URL", ""),
-		Durability:  r.Enum("DURABILITY", natsstream.DurabilityServer, natsstream.DurabilityServer, natsstream.DurabilityRelaxed),
+		Durability:  durability.Mode,
+		MonitorURL:  durability.MonitorURL,
+		StoreDir:    durability.StoreDir,
 		SecretsFile: r.SecretFile(nameSecrets),
 		LogLevel:    r.Enum("LOG_LEVEL", "info", logging.Levels...),
 	}
@@ -65,6 +71,9 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 }
 
 func (c Config) withDefaults() Config {
+	if c.Durability == "" {
+		c.Durability = natsstream.DurabilityServer
+	}
 	if c.SecretsPoll == 0 {
 		c.SecretsPoll = 5 * time.Second
 	}

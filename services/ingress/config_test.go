@@ -44,8 +44,9 @@ func TestConfigNamesEveryFaultAndNoSecret(t *testing.T) {
 		{"empty in the file", map[string]string{"STRIPE_WEBHOOK_SECRETS_FILE": file}, []string{"the secret main is empty"}},
 		{"no such file", map[string]string{"STRIPE_WEBHOOK_SECRETS_FILE": file + "x"}, []string{"STRIPE_WEBHOOK_SECRETS_FILE: read secret file"}},
 		{"both", map[string]string{"STRIPE_WEBHOOK_SECRETS": "a=" + mainKey, "STRIPE_WEBHOOK_SECRETS_FILE": file}, []string{"is set twice"}},
+		{"a barrier without a store", map[string]string{"STRIPE_WEBHOOK_SECRETS": "main=" + mainKey, "DURABILITY": "barrier"}, []string{"NATS_STORE_DIR"}},
 		{"all wrong", map[string]string{
-			"STRIPE_WEBHOOK_SECRETS": mainKey, "INGRESS_ADDR": "here", "INGRESS_ADMIN_ADDR": "there", "DURABILITY": "barrier", "LOG_LEVEL": "loud",
+			"STRIPE_WEBHOOK_SECRETS": mainKey, "INGRESS_ADDR": "here", "INGRESS_ADMIN_ADDR": "there", "DURABILITY": "tape", "LOG_LEVEL": "loud",
 		}, []string{"STRIPE_WEBHOOK_SECRETS: entry 1", "INGRESS_ADDR:", "INGRESS_ADMIN_ADDR:", "DURABILITY:", "LOG_LEVEL:"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

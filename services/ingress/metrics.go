@@ -43,7 +43,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"result"}),
 		publish: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "quittance_webhooks_publish_seconds",
-			Help:    "From the good signature to the durable PubAck, in seconds; failures included.",
+			Help:    "From the good signature until the event is stored durably, in seconds; failures included.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 3},
 		}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{

@@ -1,5 +1,5 @@
 // Package ingress receives Stripe's webhooks: it verifies the signature over the raw body, stores the raw body on stream
-// STRIPE, and answers 200 only after the server's PubAck.
+// STRIPE, and answers 200 only after the server's PubAck; with DURABILITY=barrier after a sync of the server's store, too.
 //
 // It contains no business rule. It reads of an event only what names its subject, and never refuses a genuine event for its
 // type, its API version or its content. What an event means is the payments worker's. It knows NATS and Stripe's signature
@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/barrier/barriermetrics"
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/httpserve"
 	"quittance.internal/libs/platform/natsstream"
@@ -36,6 +37,7 @@ type Service struct {
 	cfg      Config
 	log      *zap.Logger
 	nc       *nats.Conn
+	stored   *natsstream.Log
 	verifier *Verifier
 	secrets  []Secret // in use; changed by reload alone
 	metrics  *Metrics
@@ -55,26 +57,26 @@ func New(ctx context.Context, cfg Config, log *zap.Logger) (_ *Service, err erro
 	if s.verifier, err = NewVerifier(s.cfg.Secrets, s.cfg.Now); err != nil {
 		return nil, fmt.Errorf("read signing secrets: %w", err)
 	}
-	if err = natsstream.CheckDurability(ctx, s.cfg.Durability, s.cfg.MonitorURL); err != nil {
-		return nil, fmt.Errorf("check durability: %w", err)
-	}
 	if s.nc, err = natsstream.Connect(ctx, s.cfg.NATS, log); err != nil {
 		return nil, err
 	}
-	stored, err := natsstream.NewLog(s.nc)
+	s.stored, err = natsstream.OpenLog(ctx, s.nc, natsstream.Durability{
+		Mode: s.cfg.Durability, MonitorURL: s.cfg.MonitorURL, StoreDir: s.cfg.StoreDir, Sync: s.cfg.Sync,
+	}, log, event.StreamStripe)
 	if err != nil {
 		return nil, err
 	}
-	ready := &readiness{nc: s.nc, log: stored, now: s.cfg.Now}
+	ready := &readiness{log: s.stored, now: s.cfg.Now}
 	if err = ready.check(ctx); err != nil {
 		return nil, err
 	}
 	reg := httpserve.NewRegistry()
 	s.metrics = NewMetrics(reg)
+	barriermetrics.Register(reg, s.stored.Barrier())
 	mux := http.NewServeMux()
 	httpserve.Probes(mux, ready.check)
 	mux.Handle("/", NewReceiver(ReceiverConfig{
-		Verifier: s.verifier, Store: NewPublisher(stored), Log: log, Metrics: s.metrics,
+		Verifier: s.verifier, Store: NewPublisher(s.stored), Log: log, Metrics: s.metrics,
 		Now: s.cfg.Now, Budget: s.cfg.Budget, MaxInFlight: s.cfg.MaxInFlight,
 	}))
 	s.public, err = httpserve.Listen(ctx, httpserve.Config{
@@ -123,6 +125,7 @@ func (s *Service) close() {
 			_ = server.Close() // after Serve it is closed already
 		}
 	}
+	_ = s.stored.Close() // it was synced before each answer
 	if s.nc != nil {
 		s.nc.Close()
 	}
@@ -174,7 +177,6 @@ const readyFor = 2 * time.Second
 
 // readiness tells whether an event could be stored.
 type readiness struct {
-	nc  *nats.Conn
 	log *natsstream.Log
 	now func() time.Time
 
@@ -184,7 +186,7 @@ type readiness struct {
 }
 
 func (r *readiness) check(ctx context.Context) error {
-	if err := natsstream.Ready(r.nc); err != nil {
+	if err := r.log.Ready(); err != nil {
 		return err
 	}
 	r.mu.Lock()

@@ -20,6 +20,8 @@ import (
 // that have a default may be zero.
 type Config struct {
 	NATS natsstream.Config
+	// Durability is natsstream.DurabilityBarrier with its StoreDir, or nothing.
+	Durability natsstream.Durability
 	// Addr is where probes and metrics are served.
 	Addr string
 	// Relay takes the mails.
@@ -67,6 +69,7 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	r := env.NewReader(lookup)
 	c := Config{
 		NATS:           natsstream.ConfigFromEnv(r, "notifier"),
+		Durability:     natsstream.BarrierFromEnv(r),
 		Addr:           r.Addr("NOTIFIER_ADDR", "127.0.0.1:9102"),
 		PublicURL:      publicURL(r),
 		Ambiguous:      Policy(r.Enum("MAIL_AMBIGUOUS", string(PolicyResend), string(PolicyResend), string(PolicyPark))),

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -292,10 +291,7 @@ func (c *consumer) watchLag(ctx context.Context) error {
 
 // ready reports why its events cannot be taken, or nil. Trouble with SMTP is none: mails wait, and restarting the
 // notifier would not help them.
-func (c *consumer) ready(ctx context.Context, nc *nats.Conn) error {
-	if err := natsstream.Ready(nc); err != nil {
-		return err
-	}
+func (c *consumer) ready(ctx context.Context) error {
 	if _, err := c.durable.Info(ctx); err != nil {
 		return fmt.Errorf("look up consumer %s: %w", c.name, err)
 	}

@@ -188,7 +188,7 @@ func Decide(c Config, e Entry, now time.Time) (string, time.Duration) {
 
 // OpenShelf opens the real one.
 func OpenShelf(ctx context.Context, logs *natsstream.Log) (Shelf, error) {
-	return openShelf(ctx, logs.JetStream(), shelfConfig{})
+	return openShelf(ctx, logs, shelfConfig{})
 }
 
 // EncodeEntry is the JSON of an entry.

@@ -11,6 +11,7 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/platform/env"
+	"quittance.internal/libs/platform/natsstream"
 )
 
 // shelfConfig is empty: the ledger lives in the log, which the service knows already.
@@ -20,10 +21,13 @@ func shelfConfigFromEnv(*env.Reader) shelfConfig { return shelfConfig{} }
 
 // bucketShelf keeps the ledger in a JetStream key-value bucket: with one value per key, no expiry, and as durable as the
 // events that the mails are about.
-type bucketShelf struct{ bucket jetstream.KeyValue }
+type bucketShelf struct {
+	bucket jetstream.KeyValue
+	logs   *natsstream.Log
+}
 
-func openShelf(ctx context.Context, js jetstream.JetStream, _ shelfConfig) (Shelf, error) {
-	bucket, err := js.KeyValue(ctx, event.BucketMail)
+func openShelf(ctx context.Context, logs *natsstream.Log, _ shelfConfig) (Shelf, error) {
+	bucket, err := logs.JetStream().KeyValue(ctx, event.BucketMail)
 	if err != nil {
 		return nil, fmt.Errorf("look up bucket %s (declare it with: quotectl declare): %w", event.BucketMail, err)
 	}
@@ -34,7 +38,7 @@ func openShelf(ctx context.Context, js jetstream.JetStream, _ shelfConfig) (Shel
 	if status.TTL() != 0 {
 		return nil, fmt.Errorf("bucket %s forgets entries after %s: a mail could be sent twice", event.BucketMail, status.TTL())
 	}
-	return &bucketShelf{bucket: bucket}, nil
+	return &bucketShelf{bucket: bucket, logs: logs}, nil
 }
 
 func (s *bucketShelf) Read(ctx context.Context, key string) ([]byte, uint64, error) {
@@ -48,7 +52,17 @@ func (s *bucketShelf) Read(ctx context.Context, key string) ([]byte, uint64, err
 	return e.Value(), e.Revision(), nil
 }
 
+// Write returns after the entry is durable: a claim that a power cut takes back would let the mail be sent a second time. An
+// entry whose sync fails may be there all the same, as one whose answer was lost.
 func (s *bucketShelf) Write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	next, err := s.write(ctx, key, value, revision)
+	if err != nil {
+		return next, err
+	}
+	return next, s.logs.Durable(ctx)
+}
+
+func (s *bucketShelf) write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
 	if revision == 0 {
 		next, err := s.bucket.Create(ctx, key, value)
 		if errors.Is(err, jetstream.ErrKeyExists) {

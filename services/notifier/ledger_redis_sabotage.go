@@ -14,9 +14,8 @@ import (
 	"net/url"
 	"strconv"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"quittance.internal/libs/platform/env"
+	"quittance.internal/libs/platform/natsstream"
 )
 
 type shelfConfig struct{ address string }
@@ -32,7 +31,7 @@ func shelfConfigFromEnv(r *env.Reader) shelfConfig {
 
 type redisShelf struct{ address string }
 
-func openShelf(_ context.Context, _ jetstream.JetStream, cfg shelfConfig) (Shelf, error) {
+func openShelf(_ context.Context, _ *natsstream.Log, cfg shelfConfig) (Shelf, error) {
 	return &redisShelf{address: cfg.address}, nil
 }
 

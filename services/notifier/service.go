@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/barrier/barriermetrics"
 	"quittance.internal/libs/platform/deadletter"
 	"quittance.internal/libs/platform/httpserve"
 	"quittance.internal/libs/platform/natsstream"
@@ -19,6 +20,7 @@ import (
 
 // Service is a running notifier.
 type Service struct {
+	logs     *natsstream.Log
 	nc       *nats.Conn
 	pool     *pool
 	paid     *consumer
@@ -50,18 +52,20 @@ func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err er
 	if s.nc, err = natsstream.Connect(ctx, cfg.NATS, log); err != nil {
 		return err
 	}
-	logs, err := natsstream.NewLog(s.nc)
+	logs, err := natsstream.OpenLog(ctx, s.nc, cfg.Durability, log, "KV_"+event.BucketMail, event.StreamDead)
 	if err != nil {
 		return err
 	}
+	s.logs = logs
 	if err := natsstream.Check(ctx, logs.JetStream(), event.StreamQuotes, event.StreamDead); err != nil {
 		return err
 	}
-	shelf, err := openShelf(ctx, logs.JetStream(), cfg.shelf)
+	shelf, err := openShelf(ctx, logs, cfg.shelf)
 	if err != nil {
 		return err
 	}
 	reg := httpserve.NewRegistry()
+	barriermetrics.Register(reg, logs.Barrier())
 	metrics := newMetrics(reg)
 	s.pool = newPool(cfg.Connections, counted(cfg.Relay.dial, metrics.dials), cfg.Now)
 	mails := newSender(cfg, logs, shelf, s.pool, metrics)
@@ -95,10 +99,13 @@ func (s *Service) Addr() net.Addr { return s.http.Addr() }
 
 // Ready reports why quote.paid or quote.expiring cannot be taken, or nil.
 func (s *Service) Ready(ctx context.Context) error {
-	if err := s.paid.ready(ctx, s.nc); err != nil {
+	if err := s.logs.Ready(); err != nil {
 		return err
 	}
-	return s.expiring.ready(ctx, s.nc)
+	if err := s.paid.ready(ctx); err != nil {
+		return err
+	}
+	return s.expiring.ready(ctx)
 }
 
 // Run sends mails until ctx ends; then it takes no more, gives those in hand 12 s, writes down what became of them, and
@@ -126,6 +133,7 @@ func (s *Service) close() error {
 	if s.pool != nil {
 		s.pool.close(0)
 	}
+	err = errors.Join(err, s.logs.Close())
 	if s.nc != nil {
 		s.nc.Close()
 	}

@@ -40,6 +40,8 @@ type Config struct {
 	// NATS and Redis are nil when their URL is not set.
 	NATS  *natsstream.Config
 	Redis *redisquote.Config
+	// Barrier says that the services sync the log themselves (DURABILITY=barrier), which the doctor takes into account.
+	Barrier bool
 }
 
 // ConfigFromEnv reads the settings through lookup, and those that it lacks from the client.env file that envFile or the
@@ -63,6 +65,7 @@ func ConfigFromEnv(lookup env.Lookup, envFile string) (Config, error) {
 
 		APIToken:       r.Secret("API_TOKEN"),
 		WebhookSecrets: r.Secret("STRIPE_WEBHOOK_SECRETS"),
+		Barrier:        r.String("DURABILITY", "") == natsstream.DurabilityBarrier,
 	}
 	if isSet(lookup, "NATS_URL") {
 		n := natsstream.ConfigFromEnv(r, "operator")

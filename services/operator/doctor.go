@@ -53,7 +53,7 @@ func (a *app) doctor(ctx context.Context, events int) error {
 		return err
 	}
 	p := doctor.Patient{
-		Now: a.now, MonitorURL: c.MonitorURL, Mode: mode, StripeKey: stripe.Key.Reveal(), Events: events, Version: thisBuild().Version,
+		Now: a.now, MonitorURL: c.MonitorURL, Barrier: c.Barrier, Mode: mode, StripeKey: stripe.Key.Reveal(), Events: events, Version: thisBuild().Version,
 		TLS: []string{c.QuotesURL, c.IngressURL, stripe.Base},
 		Services: []doctor.Service{
 			{Name: "ingress", Setting: "INGRESS_ADMIN_URL", URL: c.IngressAdminURL},

@@ -83,7 +83,7 @@ $DATA_DIR/client.env, ./data/client.env. The all-in-one runner writes such a fil
   STRIPE_API_KEY MODE      for reconcile: a key for Stripe, and its mode (default test);
                            STRIPE_API_BASE for another address than Stripe's
   MAILBOX_URL              the mail catcher, if there is one
-  INGRESS_ADMIN_URL PAYMENTS_URL NOTIFIER_URL QUOTES_ADMIN_URL NATS_MONITOR_URL
+  INGRESS_ADMIN_URL PAYMENTS_URL NOTIFIER_URL QUOTES_ADMIN_URL NATS_MONITOR_URL DURABILITY
                            where the services and the NATS server tell their figures, for
                            check and doctor
   NATS_URL NATS_CREDS NATS_CA, REDIS_URL REDIS_CA

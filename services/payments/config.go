@@ -14,8 +14,10 @@ import (
 
 // Config is everything that the worker needs to run.
 type Config struct {
-	NATS  natsstream.Config
-	Redis redisquote.Config
+	NATS natsstream.Config
+	// Durability is natsstream.DurabilityBarrier with its StoreDir, or nothing.
+	Durability natsstream.Durability
+	Redis      redisquote.Config
 	// Addr is where probes and metrics are served.
 	Addr string
 	// Mode is the one Stripe mode of this deployment, test or live; events of the other are refused.
@@ -44,13 +46,14 @@ type Config struct {
 func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	r := env.NewReader(lookup)
 	c := Config{
-		NATS:      natsstream.ConfigFromEnv(r, "payments"),
-		Redis:     redisquote.ConfigFromEnv(r),
-		Addr:      r.Addr("PAYMENTS_ADDR", "127.0.0.1:9101"),
-		Mode:      r.Enum("MODE", event.ModeTest, event.ModeTest, event.ModeLive),
-		Batch:     r.Int("PAYMENTS_BATCH", 1024, 1, 4096),
-		ParkedFor: r.Duration("PARKED_FOR", 72*time.Hour),
-		Policy:    policyfile.FromEnv(r),
+		NATS:       natsstream.ConfigFromEnv(r, "payments"),
+		Durability: natsstream.BarrierFromEnv(r),
+		Redis:      redisquote.ConfigFromEnv(r),
+		Addr:       r.Addr("PAYMENTS_ADDR", "127.0.0.1:9101"),
+		Mode:       r.Enum("MODE", event.ModeTest, event.ModeTest, event.ModeLive),
+		Batch:      r.Int("PAYMENTS_BATCH", 1024, 1, 4096),
+		ParkedFor:  r.Duration("PARKED_FOR", 72*time.Hour),
+		Policy:     policyfile.FromEnv(r),
 
 		RebuildGrace: r.Duration("REBUILD_GRACE", defaultGrace),
 		LogLevel:     r.Enum("LOG_LEVEL", "info", logging.Levels...),

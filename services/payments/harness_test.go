@@ -39,6 +39,7 @@ type rig struct {
 	// generationEvery is payments' default where it is 0.
 	generationEvery time.Duration
 	addr            string // of the worker's metrics
+	durability      natsstream.Durability
 }
 
 // newRig starts the servers; run starts a worker.
@@ -54,7 +55,7 @@ func (r *rig) config() payments.Config {
 	return payments.Config{
 		NATS: r.nats.Config("payments"), Redis: r.redis.Config(), Addr: "127.0.0.1:0", Mode: event.ModeTest, Batch: 64,
 		ParkedFor: 72 * time.Hour, LogLevel: "info", Version: "test", Now: r.now, Policy: r.policy, GenerationEvery: r.generationEvery,
-		RebuildGrace: 50 * time.Millisecond,
+		RebuildGrace: 50 * time.Millisecond, Durability: r.durability,
 	}
 }
 

@@ -14,6 +14,7 @@ type eventLog interface {
 	LatestGeneration(ctx context.Context) (natsstream.Generation, error)
 	ReadSequence(ctx context.Context, stream string, sequence uint64) (natsstream.Record, error)
 	AckFloor(ctx context.Context, stream, durable string) (uint64, error)
+	Durable(ctx context.Context) error
 	ScanWhole(ctx context.Context, stream string, from uint64, limit int) (natsstream.Page, error)
 }
 

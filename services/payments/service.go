@@ -15,6 +15,7 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/platform/barrier/barriermetrics"
 	"quittance.internal/libs/platform/httpserve"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
@@ -24,6 +25,7 @@ import (
 type Service struct {
 	worker *worker
 	nc     *nats.Conn
+	logs   *natsstream.Log
 	redis  redis.UniversalClient
 	http   *httpserve.Server
 }
@@ -45,10 +47,12 @@ func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err er
 	if s.nc, err = natsstream.Connect(ctx, cfg.NATS, log); err != nil {
 		return err
 	}
-	logs, err := natsstream.NewLog(s.nc)
+	// Of bucket SYSTEM it needs none but the server's own sync: what is forgotten there makes it fold more.
+	logs, err := natsstream.OpenLog(ctx, s.nc, cfg.Durability, log, event.StreamStripe, event.StreamQuotes, event.StreamSellers, event.StreamDead)
 	if err != nil {
 		return err
 	}
+	s.logs = logs
 	if err := natsstream.Check(ctx, logs.JetStream(), event.StreamStripe, event.StreamQuotes, event.StreamSellers, event.StreamDead); err != nil {
 		return err
 	}
@@ -60,6 +64,7 @@ func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err er
 		return err
 	}
 	reg := httpserve.NewRegistry()
+	barriermetrics.Register(reg, logs.Barrier())
 	s.worker = newWorker(cfg, Stores{Log: logs, Redis: s.redis, System: system}, newMetrics(reg), log)
 	s.worker.logs = logs
 	generation, err := logs.LatestGeneration(ctx)
@@ -115,6 +120,7 @@ func (s *Service) close() error {
 	if s.redis != nil {
 		err = errors.Join(err, s.redis.Close())
 	}
+	err = errors.Join(err, s.logs.Close())
 	if s.nc != nil {
 		s.nc.Close()
 	}
@@ -149,7 +155,7 @@ func (w *worker) ready(ctx context.Context) error {
 	if err := w.health.get(); err != nil {
 		return err
 	}
-	if err := natsstream.Ready(w.logs.JetStream().Conn()); err != nil {
+	if err := w.logs.Ready(); err != nil {
 		return err
 	}
 	if err := w.redis.Ping(ctx).Err(); err != nil {

@@ -73,6 +73,10 @@ func (b *batch) apply(ctx context.Context) error {
 	if b.keys == (redisquote.Keys{}) {
 		b.keys = b.w.active.Keys()
 	}
+	// Redis must not know what a power cut could still take from the log: facts are never taken back.
+	if err := b.w.events.Durable(ctx); err != nil {
+		return err
+	}
 	if err := b.readQuoteEvents(ctx); err != nil {
 		return err
 	}

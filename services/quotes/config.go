@@ -26,8 +26,9 @@ type Config struct {
 	Addr, AdminAddr string
 	NATS            natsstream.Config
 	Redis           redisquote.Config
-	// Durability is server or relaxed; MonitorURL is where server is checked.
-	Durability, MonitorURL string
+	// Durability is server, barrier or relaxed; MonitorURL is where server is checked,
+	// StoreDir the NATS server's store_dir for barrier.
+	Durability, MonitorURL, StoreDir string
 	// Tokens are who may call the API.
 	Tokens []signin.Token
 	// TokensFile, if not empty, is read again every FollowEvery (default 5 s):
@@ -95,18 +96,18 @@ const defaultRemindBefore = 72 * time.Hour
 const defaultReconcileEvery = 10 * time.Minute
 
 // ConfigFromEnv reads QUOTES_ADDR, QUOTES_ADMIN_ADDR, NATS_URL, NATS_CREDS,
-// NATS_CA, NATS_MONITOR_URL, REDIS_URL, REDIS_CA, DURABILITY, API_TOKENS,
+// NATS_CA, DURABILITY, NATS_MONITOR_URL, NATS_STORE_DIR, REDIS_URL, REDIS_CA, API_TOKENS,
 // PUBLIC_URL, MODE, POLICY_FILE, REMIND_BEFORE, STRIPE_API_KEY, STRIPE_API_BASE,
 // CHECKOUT_ORIGINS, INGRESS_URL (with STRIPE_WEBHOOK_SECRETS), RECONCILE_EVERY,
 // TRUSTED_PROXIES, PAGE_RATE, PAGE_STREAMS and LOG_LEVEL; secrets also as *_FILE. It
 // reports every fault at once.
 func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	r := env.NewReader(lookup)
+	durability := natsstream.DurabilityFromEnv(r)
 	c := Config{
 		Addr: r.Addr("QUOTES_ADDR", ":8081"), AdminAddr: r.Addr("QUOTES_ADMIN_ADDR", "127.0.0.1:9103"),
 		NATS: natsstream.ConfigFromEnv(r, "quotes"), Redis: redisquote.ConfigFromEnv(r),
-		Durability: r.Enum("DURABILITY", natsstream.DurabilityServer, natsstream.DurabilityServer, natsstream.DurabilityRelaxed),
-		MonitorURL: r.String("NATS_MONITOR_URL", ""),
+		Durability: durability.Mode, MonitorURL: durability.MonitorURL, StoreDir: durability.StoreDir,
 		TokensFile: r.SecretFile("API_TOKENS"),
 		PublicURL:  strings.TrimRight(r.String("PUBLIC_URL", "http://127.0.0.1:8081"), "/"),
 		Mode:       r.Enum("MODE", event.ModeTest, event.ModeTest, event.ModeLive),
@@ -182,6 +183,9 @@ func (c *Config) readSecrets(r *env.Reader) {
 }
 
 func (c Config) withDefaults() Config {
+	if c.Durability == "" {
+		c.Durability = natsstream.DurabilityServer
+	}
 	if c.FollowEvery <= 0 {
 		c.FollowEvery = 5 * time.Second
 	}

@@ -30,6 +30,7 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/operations/journal"
+	"quittance.internal/libs/platform/barrier/barriermetrics"
 	"quittance.internal/libs/platform/httpserve"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
@@ -76,16 +77,15 @@ func New(ctx context.Context, cfg Config, log *zap.Logger) (*Service, error) {
 }
 
 func (s *Service) open(ctx context.Context) (err error) {
-	if err := natsstream.CheckDurability(ctx, s.cfg.Durability, s.cfg.MonitorURL); err != nil {
-		return err
-	}
 	if s.nc, err = natsstream.Connect(ctx, s.cfg.NATS, s.log); err != nil {
 		return err
 	}
-	if s.stream, err = natsstream.NewLog(s.nc); err != nil {
+	durability := natsstream.Durability{Mode: s.cfg.Durability, MonitorURL: s.cfg.MonitorURL, StoreDir: s.cfg.StoreDir}
+	streams := []string{event.StreamQuotes, event.StreamSellers, event.StreamJournal, event.StreamDead, event.StreamTimers}
+	if s.stream, err = natsstream.OpenLog(ctx, s.nc, durability, s.log, streams...); err != nil {
 		return err
 	}
-	if err := natsstream.Check(ctx, s.stream.JetStream(), event.StreamQuotes, event.StreamSellers, event.StreamJournal, event.StreamDead, event.StreamTimers); err != nil {
+	if err := natsstream.Check(ctx, s.stream.JetStream(), streams...); err != nil {
 		return err
 	}
 	if s.redis, err = redisquote.Open(ctx, s.cfg.Redis); err != nil {
@@ -107,6 +107,7 @@ func (s *Service) open(ctx context.Context) (err error) {
 
 	reg := httpserve.NewRegistry()
 	s.metrics = newMetrics(reg, s.live.open)
+	barriermetrics.Register(reg, s.stream.Barrier())
 	s.public, err = httpserve.Listen(ctx, httpserve.Config{Addr: s.cfg.Addr, Handler: s.routes()})
 	if err != nil {
 		return err
@@ -124,7 +125,7 @@ func (s *Service) AdminAddr() net.Addr { return s.admin.Addr() }
 // Ready reports why the service cannot do all of its work, or nil. It has the
 // time of its context.
 func (s *Service) Ready(ctx context.Context) error {
-	if err := natsstream.Ready(s.nc); err != nil {
+	if err := s.stream.Ready(); err != nil {
 		return err
 	}
 	if err := s.redis.Ping(ctx).Err(); err != nil {
@@ -177,6 +178,7 @@ func (s *Service) close() error {
 	if s.redis != nil {
 		err = errors.Join(err, s.redis.Close())
 	}
+	err = errors.Join(err, s.stream.Close())
 	if s.nc != nil {
 		s.nc.Close()
 	}

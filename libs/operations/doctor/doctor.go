@@ -60,7 +60,9 @@ type Patient struct {
 
 	// MonitorURL is the NATS server's monitoring address, or empty.
 	MonitorURL string
-	Services   []Service
+	// Barrier says that the services sync the server's store themselves: DURABILITY=barrier.
+	Barrier  bool
+	Services []Service
 	// TLS are the addresses (URLs) that clients verify certificates of.
 	TLS []string
 	// Secrets are the names of the signing secrets that are configured here, as far as is known.

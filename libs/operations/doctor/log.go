@@ -63,8 +63,12 @@ func (p *Patient) storage(ctx context.Context) []Result {
 		return skipped("nats storage", "check NATS_MONITOR_URL", "sync_interval and space: %v", err)
 	}
 	sync := result("sync_interval", OK, "", "each message is on disk before it is acknowledged")
-	if !s.SyncAlways {
-		sync = result("sync_interval", Fail, "set sync_interval: always in the jetstream block of nats-server.conf",
+	switch {
+	case s.SyncAlways:
+	case p.Barrier:
+		sync = result("sync_interval", OK, "", "the services sync the server's store before they answer: DURABILITY=barrier")
+	default:
+		sync = result("sync_interval", Fail, "set sync_interval: always in the jetstream block of nats-server.conf (where the services run with DURABILITY=barrier, set that for quotectl, too)",
 			"a power cut would lose acknowledged events")
 	}
 	used := 0.0

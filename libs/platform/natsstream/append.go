@@ -20,7 +20,7 @@ func (l *Log) Append(ctx context.Context, m Message, last uint64) (Stored, error
 		r = await(ctx, future)
 	}
 	if r.Err == nil {
-		return r.Stored, nil
+		return l.settled(ctx, m.Subject, r.Stored)
 	}
 	if code, _ := apiError(r.Err); code == codeWrongLastSequence || code == codeInFlight {
 		return Stored{}, fmt.Errorf("publish %s: %w", m.Subject, ErrConflict)

@@ -20,6 +20,7 @@ import (
 
 // Of a cluster every server counts that may be the next leader, and one that is away does not keep a service from starting.
 func TestOfAClusterEveryServerMustSync(t *testing.T) {
+	nc := natstest.StartEmpty(t).Conn("a")
 	synced, lazy := natstest.StartSynced(t), natstest.StartEmpty(t)
 	away := natstest.StartSynced(t)
 	away.Stop()
@@ -33,9 +34,9 @@ func TestOfAClusterEveryServerMustSync(t *testing.T) {
 		{"most are away", []string{away.MonitorURL, synced.MonitorURL, away.MonitorURL}, "connection refused"},
 		{"half are away", []string{away.MonitorURL, synced.MonitorURL}, "connection refused"},
 	} {
-		err := natsstream.CheckDurability(t.Context(), natsstream.DurabilityServer, strings.Join(c.urls, ","))
+		_, err := natsstream.OpenLog(t.Context(), nc, natsstream.Durability{Mode: natsstream.DurabilityServer, MonitorURL: strings.Join(c.urls, ",")}, zap.NewNop())
 		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
-			t.Errorf("%s: CheckDurability = %v, want an error that says %q", c.what, err, c.says)
+			t.Errorf("%s: OpenLog = %v, want an error that says %q", c.what, err, c.says)
 		}
 	}
 }

@@ -10,34 +10,93 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/platform/env"
 )
 
-// Values of DURABILITY: what a stored message survives.
+// Values of DURABILITY: what makes a message durable before its writer goes on.
 const (
 	// DurabilityServer: the NATS server syncs each message to disk before its PubAck (sync_interval: always).
 	DurabilityServer = "server"
+	// DurabilityBarrier: the NATS server is on this host and syncs when it likes; the writer joins one sync of its store's file
+	// system with all who wait, after the PubAck. See package barrier and store.go.
+	DurabilityBarrier = "barrier"
 	// DurabilityRelaxed takes the server as it is. For development only: with the default two-minute sync a power cut
 	// lost 30,910 of 30,914 acknowledged messages (measured 2026-11).
 	DurabilityRelaxed = "relaxed"
 )
 
-// CheckDurability makes sure, where mode is DurabilityServer, that the server behind monitorURL syncs always. The
-// client protocol does not show that setting, so a monitoring port that cannot be reached is an error.
-func CheckDurability(ctx context.Context, mode, monitorURL string) error {
-	if mode == DurabilityRelaxed {
-		return nil
+// Durability says how it is made sure that what a Log has stored is durable.
+type Durability struct {
+	// Mode is one of the constants; "" is DurabilityRelaxed.
+	Mode string
+	// MonitorURL is the NATS server's HTTP monitoring address, where DurabilityServer is checked.
+	MonitorURL string
+	// StoreDir is the NATS server's store_dir as this process sees it, for DurabilityBarrier.
+	StoreDir string
+	// Sync stands in for the sync of StoreDir's file system in tests of a failing disk; nil is the real one.
+	Sync func() error
+}
+
+// DurabilityFromEnv reads DURABILITY (default: server), NATS_MONITOR_URL and NATS_STORE_DIR.
+func DurabilityFromEnv(r *env.Reader) Durability {
+	d := Durability{
+		Mode:       r.Enum("DURABILITY", DurabilityServer, DurabilityServer, DurabilityBarrier, DurabilityRelaxed),
+		MonitorURL: r.String("NATS_MONITOR_URL", ""),
+		StoreDir:   r.String("NATS_STORE_DIR", ""),
 	}
+	if d.Mode == DurabilityBarrier && d.StoreDir == "" {
+		r.Fault("NATS_STORE_DIR", "DURABILITY=barrier needs it: the NATS server's store_dir, as this process sees it")
+	}
+	return d
+}
+
+// BarrierFromEnv is DurabilityFromEnv for those who leave it to ingress and quotes to look whether the server syncs always: a
+// barrier is everybody's own affair, the rest the server's.
+func BarrierFromEnv(r *env.Reader) Durability {
+	d := DurabilityFromEnv(r)
+	if d.Mode != DurabilityBarrier {
+		return Durability{Mode: DurabilityRelaxed}
+	}
+	return d
+}
+
+// OpenLog returns a Log over nc, after it has made sure that what it stores will be as durable as d says: that the server
+// syncs always, or that it can be synced from here, for which streams names those that are written. Close it.
+func OpenLog(ctx context.Context, nc *nats.Conn, d Durability, log *zap.Logger, streams ...string) (*Log, error) {
+	l, err := NewLog(nc)
+	if err != nil {
+		return nil, err
+	}
+	switch d.Mode {
+	case DurabilityServer:
+		err = checkSyncAlways(ctx, d.MonitorURL)
+	case DurabilityBarrier:
+		l.store, err = openStore(ctx, l, d, log, streams)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("check durability: %w", err)
+	}
+	return l, nil
+}
+
+// checkSyncAlways: the client protocol does not show the setting, so a monitoring port that cannot be reached is an error.
+func checkSyncAlways(ctx context.Context, monitorURL string) error {
 	if monitorURL == "" {
 		return errors.New("NATS_MONITOR_URL is not set: with DURABILITY=server the server's sync_interval is checked there " +
-			"(for development without a guarantee: DURABILITY=relaxed)")
+			"(on the NATS server's own host also: DURABILITY=barrier; for development without a guarantee: DURABILITY=relaxed)")
 	}
 	storage, err := ReadStorage(ctx, monitorURL)
 	if err != nil {
-		return fmt.Errorf("check sync_interval of the NATS server: %w", err)
+		return fmt.Errorf("read sync_interval of the NATS server: %w", err)
 	}
 	if !storage.SyncAlways {
 		return errors.New("the NATS server does not sync each message before it acknowledges: acknowledged webhooks would be " +
-			"lost in a power cut; set `sync_interval: always` in its jetstream block (or DURABILITY=relaxed for development)")
+			"lost in a power cut; set `sync_interval: always` in its jetstream block (on its own host also: DURABILITY=barrier; " +
+			"for development: DURABILITY=relaxed)")
 	}
 	return nil
 }

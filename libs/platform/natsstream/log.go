@@ -82,11 +82,12 @@ type Record struct {
 
 // Log publishes to and reads from the product's streams. It is safe for concurrent use.
 type Log struct {
-	nc *nats.Conn
-	js jetstream.JetStream
+	nc    *nats.Conn
+	js    jetstream.JetStream
+	store *store // nil without a barrier
 }
 
-// NewLog returns a Log over nc.
+// NewLog returns a Log over nc that takes the server's word for what is stored; see OpenLog.
 func NewLog(nc *nats.Conn) (*Log, error) {
 	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(maxPending), jetstream.WithPublishAsyncTimeout(ackTimeout))
 	if err != nil {
@@ -130,6 +131,7 @@ func (l *Log) Facts(ctx context.Context, messages []Message) []Result {
 		}
 		results[i] = factAnswer(m, results[i])
 	}
+	l.settle(ctx, results)
 	return results
 }
 
@@ -171,7 +173,7 @@ func (l *Log) Command(ctx context.Context, m Message, aggregate string, last uin
 		r = await(ctx, future)
 	}
 	if r.Err == nil && !r.Stored.Taken {
-		return r.Stored, nil
+		return l.settled(ctx, m.Subject, r.Stored)
 	}
 	code, text := apiError(r.Err)
 	if r.Stored.Taken || code == codeWrongLastSequence || code == codeInFlight || code == codeStoreFailed && text == textSubjectTaken {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/natsstream/natstest"
@@ -211,18 +212,22 @@ func TestAppendExpectsTheEndOfTheStream(t *testing.T) {
 
 func TestDurabilityIsCheckedNotAssumed(t *testing.T) {
 	srv := natstest.StartEmpty(t) // default sync: every two minutes
-	if err := natsstream.CheckDurability(t.Context(), natsstream.DurabilityServer, srv.MonitorURL); err == nil || !strings.Contains(err.Error(), "sync_interval") {
-		t.Errorf("CheckDurability of a lazy server = %v, want an error that names sync_interval", err)
-	}
-	if err := natsstream.CheckDurability(t.Context(), natsstream.DurabilityServer, ""); err == nil {
-		t.Error("CheckDurability without a monitor = nil, want an error")
-	}
-	if err := natsstream.CheckDurability(t.Context(), natsstream.DurabilityRelaxed, ""); err != nil {
-		t.Errorf("CheckDurability(relaxed) = %v, want nil", err)
-	}
 	always := natstest.StartSynced(t)
-	if err := natsstream.CheckDurability(t.Context(), natsstream.DurabilityServer, always.MonitorURL); err != nil {
-		t.Errorf("CheckDurability of a syncing server = %v, want nil", err)
+	open := func(on *natstest.Server, mode, monitorURL string) error {
+		_, err := natsstream.OpenLog(t.Context(), on.Conn("a"), natsstream.Durability{Mode: mode, MonitorURL: monitorURL}, zap.NewNop())
+		return err
+	}
+	if err := open(srv, natsstream.DurabilityServer, srv.MonitorURL); err == nil || !strings.Contains(err.Error(), "sync_interval") {
+		t.Errorf("OpenLog on a lazy server = %v, want an error that names sync_interval", err)
+	}
+	if err := open(srv, natsstream.DurabilityServer, ""); err == nil || !strings.Contains(err.Error(), "NATS_MONITOR_URL") {
+		t.Errorf("OpenLog without a monitor = %v, want an error that names NATS_MONITOR_URL", err)
+	}
+	if err := open(srv, natsstream.DurabilityRelaxed, ""); err != nil {
+		t.Errorf("OpenLog(relaxed) = %v, want nil", err)
+	}
+	if err := open(always, natsstream.DurabilityServer, always.MonitorURL); err != nil {
+		t.Errorf("OpenLog on a syncing server = %v, want nil", err)
 	}
 }
 

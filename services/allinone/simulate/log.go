@@ -250,6 +250,9 @@ func (j journal) AckFloor(_ context.Context, name, _ string) (uint64, error) {
 	return d.ackFloor(), nil
 }
 
+// Durable says that a crash of the server takes nothing back.
+func (j journal) Durable(context.Context) error { return nil }
+
 // ScanWhole returns messages in order. A page is short at times, so that a repair takes several.
 func (j journal) ScanWhole(_ context.Context, name string, from uint64, limit int) (natsstream.Page, error) {
 	w := j.p.w

@@ -1,0 +1,4 @@
+package natsstream
+
+// Unfit is unfit.
+var Unfit = unfit
