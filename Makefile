@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 BIN := $(CURDIR)/.bin
 MODULES := $(shell sed -n 's/^\t\.\///p' go.work)
+# Not in go.work: what ingress and payments are compared with must choose no version of anything that we ship.
+BENCH_MODULE := services/bench
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # Pinned tools, built from source into .bin. They stay out of go.work: their dependencies are not ours.
@@ -37,11 +39,14 @@ test: servers ## run all tests with the race detector (TESTFLAGS=... adds flags)
 	go test -race -timeout 40m $(TESTFLAGS) work
 
 .PHONY: servers
-servers: $(STRIPE_NODE)/node_modules/.installed promtool ## install what the tests run against: redis-server, chromium, promtool, node and Stripe's own SDK
-	@if ! command -v redis-server >/dev/null && ! command -v valkey-server >/dev/null; then \
-		$(MAKE) --no-print-directory debian PACKAGES=redis-server; fi
+servers: redis $(STRIPE_NODE)/node_modules/.installed promtool ## install what the tests run against: redis-server, chromium, promtool, node and Stripe's own SDK
 	@if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then \
 		$(MAKE) --no-print-directory debian PACKAGES="chromium fonts-dejavu-core"; fi
+
+.PHONY: redis
+redis: # or valkey
+	@if ! command -v redis-server >/dev/null && ! command -v valkey-server >/dev/null; then \
+		$(MAKE) --no-print-directory debian PACKAGES=redis-server; fi
 
 .PHONY: promtool
 promtool: # of Debian's package prometheus
@@ -66,24 +71,26 @@ $(BIN)/golangci-lint-$(GOLANGCI_VERSION):
 .PHONY: lint
 lint: $(BIN)/golangci-lint-$(GOLANGCI_VERSION) ## style, bugs and the fences between packages
 	$< run $(addsuffix /...,$(addprefix ./,$(MODULES)))
+	cd $(BENCH_MODULE) && GOWORK=off $< run ./...
 
 .PHONY: fmt
 fmt: $(BIN)/golangci-lint-$(GOLANGCI_VERSION) ## format all Go files
-	$< fmt $(MODULES)
+	$< fmt $(MODULES) $(BENCH_MODULE)
 
 .PHONY: alone
 alone: ## build each module without the workspace: closes the import holes that go.work opens
 	@for m in $(MODULES); do echo "alone $$m"; GOWORK=off go build -C $$m ./...; done
+	@echo "alone $(BENCH_MODULE)"; GOWORK=off go vet -C $(BENCH_MODULE) ./...
 
 .PHONY: tidy
 tidy: ## bring go.work.sum and every go.mod up to date
 	go work sync
-	@for m in $(MODULES); do GOWORK=off go mod tidy -C $$m; done
+	@for m in $(MODULES) $(BENCH_MODULE); do GOWORK=off go mod tidy -C $$m; done
 
 .PHONY: drift
 drift: ## fail where a go.mod or go.sum is not what `make tidy` makes
 	@cp go.work.sum .bin/go.work.sum.before 2>/dev/null || true
-	@for m in $(MODULES); do GOWORK=off go mod tidy -C $$m -diff; done
+	@for m in $(MODULES) $(BENCH_MODULE); do GOWORK=off go mod tidy -C $$m -diff; done
 
 .PHONY: fences
 fences: ## servers meant for development must be in no service's binary
@@ -127,8 +134,9 @@ upgrade: servers ## follow the upgrade runbook under load, from FROM=<commit> to
 	UPGRADE_FROM="$$dir" go test -tags upgrade -count=1 -v -timeout 30m -run '^TestUpgradeAndBackUnderLoad$$' ./services/allinone/upgrade
 
 .PHONY: bench
-bench: servers ## ratios of ingress and worker to their limits, from one run
-	go test -run '^$$' -bench . -benchtime $(or $(BENCHTIME),2s) -timeout 30m ./services/allinone/bench
+bench: redis ## ingress and worker beside their limits and their peers, in one run; writes docs/performance.md (BENCH=Ingress, BENCH_ROUNDS=3, BENCHTIME=1.5s, BENCH_CONNECTIONS=64,256, BENCH_ONLY=part of a name, BENCH_BASE=folder of older binaries to compare with, BENCH_DOCS= for the terminal alone)
+	@mkdir -p $(BIN); cd $(BENCH_MODULE) && GOWORK=off go test -c -o $(BIN)/bench . && \
+	BENCH_DOCS=$${BENCH_DOCS-$(if $(BENCH_ONLY)$(BENCH_BASE),,$(CURDIR)/docs)} $(BIN)/bench -test.run '^$$' -test.bench '$(or $(BENCH),.)' -test.benchtime 1x -test.timeout 60m
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (default 30s) each

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"sync"
 	"testing"
 )
@@ -13,14 +14,28 @@ import (
 // roleVar names the environment variable by which this binary, run again, becomes one of the roles.
 const roleVar = "QUITTANCE_BENCH_ROLE"
 
+// profileVar names the folder into which each role writes a profile of its processor time. Services run as roles then: from the
+// same packages, with this module's requirements.
+const profileVar = "BENCH_PROFILE"
+
 // roles are what this binary can be besides a test: the servers and the programs that the product is compared with. Each
 // prints one line once it can work, and works until ctx ends.
 var roles = map[string]func(ctx context.Context) error{
 	"nats":          runNATS,
 	"bare-http":     runBareHTTP,
 	"signed-http":   runSignedHTTP,
+	"group-file":    runFile,
+	"asynq":         runAsynq,
+	"asynq-shipped": runAsynqShipped,
+	"watermill":     runWatermill,
 	"naive-worker":  runNaiveWorker,
 	"fetch-and-ack": runFetchAndAck,
+
+	"asynq-worker":     runAsynqWorker,
+	"watermill-worker": runWatermillWorker,
+
+	"ingress":  runIngress,
+	"payments": runPayments,
 }
 
 // folder is where binaries and stores lie; it is removed at the end.
@@ -39,6 +54,12 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	_ = os.RemoveAll(dir)
 	printSummary(os.Stdout) // b.Log shows nothing without -v
+	if docs := os.Getenv("BENCH_DOCS"); docs != "" && code == 0 {
+		if err := publishDocs(docs); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
 	os.Exit(code)
 }
 
@@ -49,6 +70,17 @@ func play(name string) int {
 		_, _ = os.Stdin.Read(make([]byte, 1))
 		cancel()
 	}()
+	if dir := os.Getenv(profileVar); dir != "" {
+		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%s-%d.pprof", name, os.Getpid())))
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer pprof.StopCPUProfile()
+	}
 	if err := roles[name](ctx); err != nil {
 		fmt.Fprintln(os.Stderr, name+":", err)
 		return 1
@@ -69,8 +101,8 @@ var binary = func() func(tb testing.TB, service string) string {
 		}
 		path := filepath.Join(folder, service)
 		cmd := exec.CommandContext(tb.Context(), "go", "build", "-trimpath", "-o", path, "./services/"+service+"/cmd/"+service)
-		cmd.Dir = filepath.Join("..", "..", "..")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		cmd.Dir = filepath.Join("..", "..")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=") // this module is not in the workspace, the service is
 		if out, err := cmd.CombinedOutput(); err != nil {
 			tb.Fatalf("build %s: %v\n%s", service, err, out)
 		}

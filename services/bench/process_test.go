@@ -51,10 +51,14 @@ func startRole(tb testing.TB, name string, env ...string) (*process, string) {
 	return p, strings.TrimSpace(line)
 }
 
-// startService runs a service and waits until its probe says that it can work.
-func startService(tb testing.TB, name, probe string, env ...string) *process {
+// startService runs a service and waits until its probe says that it can work. base is the folder of an older binary, or "".
+func startService(tb testing.TB, name, base, probe string, env ...string) *process {
 	tb.Helper()
-	p := start(tb, name, exec.Command(binary(tb, name)), env)
+	path := filepath.Join(base, name)
+	if base == "" {
+		path = serviceBinary(tb, name)
+	}
+	p := start(tb, name, exec.Command(path), append(env, roleVar+"="+name))
 	processtest.Eventually(tb, 30*time.Second, name+" is ready", func() error {
 		select {
 		case <-p.ended:
@@ -64,6 +68,19 @@ func startService(tb testing.TB, name, probe string, env ...string) *process {
 		return get(probe)
 	})
 	return p
+}
+
+// serviceBinary is the service as it is shipped, to which the variable of a role means nothing, or this binary for a profile.
+func serviceBinary(tb testing.TB, name string) string {
+	tb.Helper()
+	if os.Getenv(profileVar) == "" {
+		return binary(tb, name)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return self
 }
 
 func get(url string) error {
@@ -86,7 +103,7 @@ func start(tb testing.TB, name string, cmd *exec.Cmd, env []string) *process {
 	}
 	defer log.Close()
 	cmd.Stderr = log
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + folder}, env...)
+	cmd.Env = append([]string{profileVar + "=" + os.Getenv(profileVar), "PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + folder}, env...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		tb.Fatal(err)
@@ -104,7 +121,7 @@ func start(tb testing.TB, name string, cmd *exec.Cmd, env []string) *process {
 // end lets a role end by itself, so that a NATS server leaves its store whole, and kills what does not.
 func (p *process) end() {
 	_ = p.stdin.Close()
-	if p.cmd.Env[len(p.cmd.Env)-1] != roleVar+"="+p.name {
+	if self, err := os.Executable(); err == nil && p.cmd.Path != self {
 		_ = p.cmd.Process.Signal(os.Interrupt)
 	}
 	select {

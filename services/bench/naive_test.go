@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -56,13 +57,27 @@ func runFetchAndAck(ctx context.Context) error {
 
 // naiveWorker does what payments does to facts, links and emissions, with the same domain code and the same script, in the
 // way that first comes to mind: one message, one step, one answer at a time. It leaves out what payments does beside that:
-// outcomes, indexes, the documents of quotes, metrics, log lines, and the watch over Redis.
+// outcomes, indexes, the documents of quotes, metrics, log lines, and the watch over Redis. Its settle is safe for concurrent use
+// and harmless to repeat: the peers call it, too, so that all do the same to the same stores.
 type naiveWorker struct {
 	log       *natsstream.Log
 	redis     redis.UniversalClient
 	keys      redisquote.Keys
 	commit    *redis.Script
-	published map[string]bool // so that it need not ask the log again with each later message of a paid quote
+	published sync.Map // subjects: so that it need not ask the log again with each later message of a paid quote
+}
+
+// openNaive makes one of a role's environment.
+func openNaive(ctx context.Context, log *natsstream.Log) (*naiveWorker, error) {
+	cache, err := redisquote.Open(ctx, redisquote.Config{URL: env.NewSecret(os.Getenv("REDIS_URL"))})
+	if err != nil {
+		return nil, err
+	}
+	source, err := os.ReadFile(filepath.Join("..", "payments", "commit.lua"))
+	if err != nil {
+		return nil, err
+	}
+	return &naiveWorker{log: log, redis: cache, keys: redisquote.NewKeys(redisquote.Generation), commit: redis.NewScript(string(source))}, nil
 }
 
 func runNaiveWorker(ctx context.Context) error {
@@ -70,17 +85,9 @@ func runNaiveWorker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cache, err := redisquote.Open(ctx, redisquote.Config{URL: env.NewSecret(os.Getenv("REDIS_URL"))})
+	n, err := openNaive(ctx, log)
 	if err != nil {
 		return err
-	}
-	source, err := os.ReadFile(filepath.Join("..", "..", "payments", "commit.lua"))
-	if err != nil {
-		return err
-	}
-	n := &naiveWorker{
-		log: log, redis: cache, keys: redisquote.NewKeys(redisquote.Generation), commit: redis.NewScript(string(source)),
-		published: map[string]bool{},
 	}
 	fmt.Fprintln(os.Stdout, "consuming")
 	for ctx.Err() == nil {
@@ -88,7 +95,7 @@ func runNaiveWorker(ctx context.Context) error {
 		if err != nil {
 			continue // nothing there, or the server is being restarted
 		}
-		if err := n.settle(ctx, m); err != nil {
+		if err := n.settle(ctx, m.Subject(), m.Data()); err != nil {
 			return fmt.Errorf("settle %s: %w", m.Subject(), err)
 		}
 		if err := m.DoubleAck(ctx); err != nil {
@@ -98,12 +105,12 @@ func runNaiveWorker(ctx context.Context) error {
 	return nil
 }
 
-func (n *naiveWorker) settle(ctx context.Context, m jetstream.Msg) error {
-	subject, ok := event.ParseStripeSubject(m.Subject())
+func (n *naiveWorker) settle(ctx context.Context, on string, body []byte) error {
+	subject, ok := event.ParseStripeSubject(on)
 	if !ok || !stripeevent.Wanted(subject.Type) {
 		return nil
 	}
-	change, err := stripeevent.Decode(m.Data())
+	change, err := stripeevent.Decode(body)
 	if err != nil || change.Ignored != "" {
 		return err
 	}
@@ -212,7 +219,7 @@ func (n *naiveWorker) link(ctx context.Context, account, id string, loaded quote
 func (n *naiveWorker) emit(ctx context.Context, account, id string, state quote.State) error {
 	for _, e := range state.Due {
 		subject := event.QuoteSubject{Event: e.Event, Seller: e.Seller, Quote: id, N: e.N}
-		if n.published[subject.String()] {
+		if _, have := n.published.Load(subject.String()); have {
 			continue
 		}
 		envelope, err := event.New(subject, event.SourcePayments, e.At, event.Paid{
@@ -230,7 +237,7 @@ func (n *naiveWorker) emit(ctx context.Context, account, id string, state quote.
 		if _, err := n.log.Fact(ctx, m); err != nil && !errors.Is(err, natsstream.ErrGuard) {
 			return err
 		}
-		n.published[subject.String()] = true
+		n.published.Store(subject.String(), true)
 	}
 	return nil
 }

@@ -24,10 +24,7 @@ import (
 const (
 	secret        = "whsec_bench_0123456789abcdef"
 	secretSetting = "bench=" + secret
-
-	// connections is how many senders wait for their answer at one time.
-	connections = 64
-	eventIDLen  = len("evt_") + 24
+	eventIDLen    = len("evt_") + 24
 )
 
 // load is what one window of a closed loop gave.
@@ -35,59 +32,88 @@ type load struct {
 	acks     int // within the window
 	took     time.Duration
 	cpu      time.Duration // of the servers, within the window
+	memory   int64         // of the servers, at the window's end, bytes
 	p50, p99 time.Duration
 	total    int               // acknowledged since the start, warm-up included
 	last     map[string][]byte // the last body of each connection, by event id
 }
 
-func (l load) perSecond() float64 { return float64(l.acks) / l.took.Seconds() }
-func (l load) cpuPer1k() float64  { return l.cpu.Seconds() / float64(l.acks) * 1000 }
+func (l load) perSecond() float64  { return float64(l.acks) / l.took.Seconds() }
+func (l load) cpuPer1k() float64   { return l.cpu.Seconds() / float64(l.acks) * 1000 }
+func (l load) p50ms() float64      { return milliseconds(l.p50) }
+func (l load) p99ms() float64      { return milliseconds(l.p99) }
+func (l load) memoryInMB() float64 { return float64(l.memory) / 1e6 }
 
-// phases of a window; clients look before each request.
+// phases of a window; senders look before each request.
 const (
 	warming = int32(iota)
 	measuring
 	done
 )
 
-// drive sends events to addr on 64 connections, each after the answer to the one before, for a warm-up and a window, and
-// reads the processor time of the servers at the window's ends. Any answer but 200 fails the benchmark.
-func drive(tb testing.TB, addr string, template scenario.Event, window time.Duration, pids ...int) load {
+// closedLoop lets each of the senders send again and again for a warm-up and a window, and reads the processor time of the
+// servers at the window's ends. Any error of a sender fails the benchmark.
+func closedLoop(tb testing.TB, senders []func() error, window time.Duration, pids ...int) load {
 	tb.Helper()
 	const warmUp = 300 * time.Millisecond
-	clients := make([]*client, connections)
-	for i := range clients {
-		clients[i] = newClient(tb, addr, template)
-	}
 	var phase atomic.Int32
-	errs := make([]error, connections)
+	errs, took, total := make([]error, len(senders)), make([][]time.Duration, len(senders)), make([]int, len(senders))
 	var wg sync.WaitGroup
-	for i, c := range clients {
-		wg.Go(func() { errs[i] = c.run(&phase) })
+	for i, send := range senders {
+		took[i] = make([]time.Duration, 0, 1<<13)
+		wg.Go(func() {
+			for phase.Load() != done {
+				began := time.Now()
+				if errs[i] = send(); errs[i] != nil {
+					return
+				}
+				total[i]++
+				if phase.Load() == measuring {
+					took[i] = append(took[i], time.Since(began))
+				}
+			}
+		})
 	}
 	wait(tb, warmUp)
 	began, before := time.Now(), cpu(tb, pids...)
 	phase.Store(measuring)
 	wait(tb, window)
 	phase.Store(done)
-	l := load{took: time.Since(began), cpu: cpu(tb, pids...) - before, last: map[string][]byte{}}
+	l := load{took: time.Since(began), cpu: cpu(tb, pids...) - before}
+	for _, pid := range pids {
+		l.memory += memory(tb, pid)
+	}
 	wg.Wait()
 	var all []time.Duration
-	for i, c := range clients {
+	for i := range senders {
 		if errs[i] != nil {
-			tb.Fatalf("connection %d to %s: %v", i, addr, errs[i])
+			tb.Fatalf("sender %d: %v", i, errs[i])
 		}
-		_ = c.conn.Close()
-		all = append(all, c.took...)
-		l.total += c.acks
-		l.last[string(c.id)] = c.body
+		all, l.total = append(all, took[i]...), l.total+total[i]
 	}
-	l.acks = len(all)
-	if l.acks == 0 {
-		tb.Fatalf("nothing was acknowledged by %s within %s", addr, window)
+	if l.acks = len(all); l.acks == 0 {
+		tb.Fatalf("nothing was acknowledged within %s", window)
 	}
 	slices.Sort(all)
 	l.p50, l.p99 = all[len(all)/2], all[len(all)*99/100]
+	return l
+}
+
+// drive sends events to addr on as many connections, each after the answer to the one before. Any answer but 200 fails the
+// benchmark.
+func drive(tb testing.TB, addr string, template scenario.Event, connections int, window time.Duration, pids ...int) load {
+	tb.Helper()
+	clients, senders := make([]*client, connections), make([]func() error, connections)
+	for i := range clients {
+		clients[i] = newClient(tb, addr, template)
+		senders[i] = clients[i].send
+	}
+	l := closedLoop(tb, senders, window, pids...)
+	l.last = map[string][]byte{}
+	for _, c := range clients {
+		_ = c.conn.Close()
+		l.last[string(c.id)] = c.body
+	}
 	return l
 }
 
@@ -110,8 +136,6 @@ type client struct {
 	body, id           []byte // in request: the body, and the event id in it
 	mac                hash.Hash
 	next               uint64
-	acks               int
-	took               []time.Duration
 }
 
 var nextClient atomic.Uint64
@@ -128,7 +152,7 @@ func newClient(tb testing.TB, addr string, template scenario.Event) *client {
 		"Content-Length: " + strconv.Itoa(len(template.Body)) + "\r\nStripe-Signature: t=" + stamp + ",v1=" + digest + "\r\n\r\n"
 	c := &client{
 		conn: conn, in: bufio.NewReader(conn), request: append([]byte(head), template.Body...),
-		mac: hmac.New(sha256.New, []byte(secret)), next: nextClient.Add(1) << 40, took: make([]time.Duration, 0, 1<<14),
+		mac: hmac.New(sha256.New, []byte(secret)), next: nextClient.Add(1) << 40,
 	}
 	c.body = c.request[len(head):]
 	at := bytes.Index(c.request, []byte(stamp))
@@ -143,22 +167,13 @@ func newClient(tb testing.TB, addr string, template scenario.Event) *client {
 	return c
 }
 
-func (c *client) run(phase *atomic.Int32) error {
-	for phase.Load() != done {
-		c.sign()
-		began := time.Now()
-		if _, err := c.conn.Write(c.request); err != nil {
-			return err
-		}
-		if err := c.answer(); err != nil {
-			return err
-		}
-		c.acks++
-		if phase.Load() == measuring {
-			c.took = append(c.took, time.Since(began))
-		}
+// send sends the next event and waits for its 200.
+func (c *client) send() error {
+	c.sign()
+	if _, err := c.conn.Write(c.request); err != nil {
+		return err
 	}
-	return nil
+	return c.answer()
 }
 
 // sign makes the request the next event's, signed now.

@@ -24,17 +24,26 @@ func runBareHTTP(ctx context.Context) error {
 
 // runSignedHTTP is the limit of any ingress that checks signatures: the same with ours.
 func runSignedHTTP(ctx context.Context) error {
+	genuine, err := ourCheck()
+	if err != nil {
+		return err
+	}
+	return serve(ctx, genuine)
+}
+
+// ourCheck is ingress's check of a signature.
+func ourCheck() (func(*http.Request, []byte) bool, error) {
 	secrets, err := ingress.ParseSecrets(secretSetting)
 	if err != nil {
-		return fmt.Errorf("read secrets: %w", err)
+		return nil, fmt.Errorf("read secrets: %w", err)
 	}
 	v, err := ingress.NewVerifier(secrets, time.Now)
 	if err != nil {
-		return fmt.Errorf("read secrets: %w", err)
+		return nil, fmt.Errorf("read secrets: %w", err)
 	}
-	return serve(ctx, func(r *http.Request, body []byte) bool {
+	return func(r *http.Request, body []byte) bool {
 		return v.Verify(r.Header.Get("Stripe-Signature"), body).Refusal == ""
-	})
+	}, nil
 }
 
 // serve answers requests that genuine accepts with 200, on a server without timeouts: each would cost it a little.

@@ -3,6 +3,7 @@ package bench_test
 import (
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -48,19 +49,39 @@ func milliseconds(d time.Duration) float64 { return d.Seconds() * 1000 }
 
 // table is one comparison for people.
 type table struct {
-	title string
-	rows  [][]string
+	marker, title string // marker names its place in the docs
+	rows          [][]string
 }
 
 func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
 
-// summary collects the tables of the run.
-var summary []*table
+// summary and charts collect what the run gives.
+var (
+	summary []*table
+	charts  = map[string]chart{}
+)
 
-func summarize(title string, columns ...string) *table {
-	t := &table{title: title, rows: [][]string{columns}}
+func summarize(marker, title string, columns ...string) *table {
+	t := &table{marker: marker, title: title, rows: [][]string{columns}}
 	summary = append(summary, t)
 	return t
+}
+
+func slicesWith[T any](all []T, keep func(T) bool) []T {
+	return slices.DeleteFunc(all, func(v T) bool { return !keep(v) })
+}
+
+// conditions tells what a run was made on.
+func conditions() string {
+	return fmt.Sprintf("%d cores, shared with the load; load average %s; %s", runtime.NumCPU(), loadAverage(), runtime.Version())
+}
+
+func loadAverage() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.Fields(string(b))[0]
 }
 
 // printSummary writes all tables; it writes nothing when no benchmark ran.
@@ -68,8 +89,7 @@ func printSummary(out io.Writer) {
 	if len(summary) == 0 {
 		return
 	}
-	fmt.Fprintf(out, "\nMedians of the rounds [least-greatest]; each ratio is taken within a round. %d cores, shared with the load; %s.\n",
-		runtime.NumCPU(), runtime.Version())
+	fmt.Fprintf(out, "\nMedians of the rounds [least-greatest]; each ratio is taken within a round. %s.\n", conditions())
 	for _, t := range summary {
 		fmt.Fprintf(out, "\n%s\n", t.title)
 		w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)

@@ -163,9 +163,14 @@ func (bl backlog) storeRevisions(tb testing.TB, cache redis.UniversalClient, key
 	}
 }
 
-// storeEvents writes the events into the log as ingress would: each group of quotes shuffled together.
+// storeEvents writes the events into the log as ingress would.
 func (bl backlog) storeEvents(tb testing.TB, log *natsstream.Log) {
 	tb.Helper()
+	bl.inTurn(func(messages []natsstream.Message) { store(tb, log, messages) })
+}
+
+// inTurn hands out the events in the order of their arrival, some thousands at a time: each group of quotes shuffled together.
+func (bl backlog) inTurn(take func([]natsstream.Message)) {
 	type waiting struct {
 		template
 		stamp string
@@ -184,7 +189,7 @@ func (bl backlog) storeEvents(tb testing.TB, log *natsstream.Log) {
 			messages = append(messages, received(w.template, w.stamp))
 		}
 		if len(messages) >= 2000 || first+together >= bl.quotes {
-			store(tb, log, messages)
+			take(messages)
 			messages = messages[:0]
 		}
 	}

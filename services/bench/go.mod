@@ -1,0 +1,71 @@
+module quittance.internal/services/bench
+
+go 1.26.0
+
+replace (
+	quittance.internal/libs/domain => ../../libs/domain
+	quittance.internal/libs/operations => ../../libs/operations
+	quittance.internal/libs/platform => ../../libs/platform
+	quittance.internal/libs/quotepaid => ../../libs/quotepaid
+	quittance.internal/services/allinone => ../allinone
+	quittance.internal/services/console => ../console
+	quittance.internal/services/ingress => ../ingress
+	quittance.internal/services/notifier => ../notifier
+	quittance.internal/services/operator => ../operator
+	quittance.internal/services/payments => ../payments
+	quittance.internal/services/quotes => ../quotes
+	quittance.internal/services/sandbox => ../sandbox
+)
+
+require (
+	github.com/ThreeDotsLabs/watermill v1.5.1
+	github.com/ThreeDotsLabs/watermill-nats/v2 v2.1.3
+	github.com/hibiken/asynq v0.26.0
+	github.com/nats-io/nats-server/v2 v2.15.2
+	github.com/nats-io/nats.go v1.55.0
+	github.com/redis/go-redis/v9 v9.23.0
+	github.com/stripe/stripe-go/v85 v85.0.0
+	go.uber.org/zap v1.28.0
+	golang.org/x/sys v0.49.0
+	quittance.internal/libs/domain v0.0.0-00010101000000-000000000000
+	quittance.internal/libs/platform v0.0.0-00010101000000-000000000000
+	quittance.internal/services/allinone v0.0.0-00010101000000-000000000000
+	quittance.internal/services/ingress v0.0.0-00010101000000-000000000000
+	quittance.internal/services/operator v0.0.0-00010101000000-000000000000
+	quittance.internal/services/payments v0.0.0-00010101000000-000000000000
+)
+
+require (
+	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
+	github.com/beorn7/perks v1.0.1 // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // indirect
+	github.com/emersion/go-smtp v0.25.1 // indirect
+	github.com/google/go-tpm v0.9.8 // indirect
+	github.com/google/uuid v1.6.0 // indirect
+	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/lithammer/shortuuid/v3 v3.0.7 // indirect
+	github.com/minio/highwayhash v1.0.4 // indirect
+	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
+	github.com/nats-io/jwt/v2 v2.8.2 // indirect
+	github.com/nats-io/nkeys v0.4.16 // indirect
+	github.com/nats-io/nuid v1.0.1 // indirect
+	github.com/oklog/ulid v1.3.1 // indirect
+	github.com/pkg/errors v0.9.1 // indirect
+	github.com/prometheus/client_golang v1.25.0 // indirect
+	github.com/prometheus/client_model v0.6.3 // indirect
+	github.com/prometheus/common v0.72.0 // indirect
+	github.com/prometheus/procfs v0.22.0 // indirect
+	github.com/robfig/cron/v3 v3.0.1 // indirect
+	github.com/spf13/cast v1.10.0 // indirect
+	github.com/synadia-io/orbit.go/jetstreamext v0.3.2 // indirect
+	github.com/synadia-io/orbit.go/natsext v0.1.3 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
+	go.uber.org/multierr v1.10.0 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+	golang.org/x/time v0.16.0 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
+	quittance.internal/libs/operations v0.0.0-00010101000000-000000000000 // indirect
+)
