@@ -205,7 +205,7 @@ func received(t template, stamp string) natsstream.Message {
 		ID:      id, Data: body, Header: nats.Header{
 			event.HeaderReceivedAt: {time.Now().UTC().Format(time.RFC3339Nano)}, event.HeaderSecretName: {"bench"},
 			event.HeaderSource: {event.SourceWebhook}, event.HeaderBodySHA256: {sha},
-			event.HeaderTraceParent: {"00-" + sha[:32] + "-" + sha[32:48] + "-01"}, event.HeaderAPIVersion: {string(scenario.V20231016)},
+			event.HeaderTraceParent: {"00-" + sha[:32] + "-" + sha[32:48] + "-00"}, event.HeaderAPIVersion: {string(scenario.V20231016)},
 		},
 	}
 }

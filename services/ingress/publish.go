@@ -137,13 +137,16 @@ func (p *Publisher) attempt(ctx context.Context, d Delivery) (Published, error) 
 }
 
 // message dresses a body for the log. Message ids that are not event ids hold a dot, so that no event can have them.
+//
+// The trace's flags say that nobody has recorded it, which is true; where they say otherwise nats-server takes the whole
+// header apart for each message, to look for an account that wants to see the trace.
 func (d Delivery) message(subject, id, sha, version string) natsstream.Message {
 	header := nats.Header{
 		event.HeaderReceivedAt:  {d.ReceivedAt.UTC().Format(time.RFC3339Nano)},
 		event.HeaderSecretName:  {d.Secret},
 		event.HeaderSource:      {d.Source},
 		event.HeaderBodySHA256:  {sha},
-		event.HeaderTraceParent: {"00-" + sha[:32] + "-" + sha[32:48] + "-01"},
+		event.HeaderTraceParent: {"00-" + sha[:32] + "-" + sha[32:48] + "-00"},
 	}
 	if version != "" {
 		header[event.HeaderAPIVersion] = []string{version}

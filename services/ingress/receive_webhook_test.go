@@ -30,7 +30,7 @@ func TestA200MeansThatTheRawBodyIsStored(t *testing.T) {
 	sha := hex.EncodeToString(sum[:])
 	for name, want := range map[string]string{
 		event.HeaderSecretName: "main", event.HeaderSource: event.SourceWebhook, event.HeaderAPIVersion: "2023-10-16",
-		event.HeaderBodySHA256: sha, event.HeaderTraceParent: "00-" + sha[:32] + "-" + sha[32:48] + "-01", "Nats-Msg-Id": "evt_1",
+		event.HeaderBodySHA256: sha, event.HeaderTraceParent: "00-" + sha[:32] + "-" + sha[32:48] + "-00", "Nats-Msg-Id": "evt_1",
 	} {
 		if got := record.Header.Get(name); got != want {
 			t.Errorf("header %s = %q, want %q", name, got, want)

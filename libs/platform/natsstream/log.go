@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -182,11 +183,11 @@ func (l *Log) Command(ctx context.Context, m Message, aggregate string, last uin
 	return Stored{}, fmt.Errorf("publish %s: %w: %w", m.Subject, ErrUnavailable, r.Err)
 }
 
+// natsMsg makes the message to be sent. Its header has the caller's values and room for ours; Set replaces, it changes no value
+// in place.
 func (m Message) natsMsg() *nats.Msg {
-	header := nats.Header{}
-	for k, v := range m.Header {
-		header[k] = slices.Clone(v)
-	}
+	header := make(nats.Header, len(m.Header)+3)
+	maps.Copy(header, m.Header)
 	if m.ID != "" {
 		header.Set(jetstream.MsgIDHeader, m.ID)
 	}
