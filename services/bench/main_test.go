@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/pprof"
 	"sync"
 	"testing"
 )
@@ -14,7 +13,7 @@ import (
 // roleVar names the environment variable by which this binary, run again, becomes one of the roles.
 const roleVar = "QUITTANCE_BENCH_ROLE"
 
-// profileVar names the folder into which each role writes a profile of its processor time. Services run as roles then: from the
+// profileVar names the folder into which each role writes profiles of its processor time and its allocations. Services run as roles then: from the
 // same packages, with this module's requirements.
 const profileVar = "BENCH_PROFILE"
 
@@ -71,15 +70,12 @@ func play(name string) int {
 		cancel()
 	}()
 	if dir := os.Getenv(profileVar); dir != "" {
-		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%s-%d.pprof", name, os.Getpid())))
-		if err == nil {
-			err = pprof.StartCPUProfile(f)
-		}
+		finish, err := profile(filepath.Join(dir, fmt.Sprintf("%s-%d", name, os.Getpid())))
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		defer pprof.StopCPUProfile()
+		defer finish()
 	}
 	if err := roles[name](ctx); err != nil {
 		fmt.Fprintln(os.Stderr, name+":", err)

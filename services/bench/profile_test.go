@@ -2,13 +2,37 @@ package bench_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"runtime/pprof"
 
 	"quittance.internal/libs/platform/logging"
 	"quittance.internal/services/ingress"
 	"quittance.internal/services/payments"
 )
+
+// profile begins a profile of processor time; finish ends it and writes one of everything allocated beside it.
+func profile(path string) (finish func(), err error) {
+	f, err := os.Create(path + ".cpu")
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close()
+		allocs, err := os.Create(path + ".allocs")
+		if err == nil {
+			err = errors.Join(pprof.Lookup("allocs").WriteTo(allocs, 0), allocs.Close())
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}, nil
+}
 
 // runIngress is the service as a role, for a profile.
 func runIngress(ctx context.Context) error {
