@@ -160,7 +160,11 @@ func (r reply) refused(what string) error {
 	case http.StatusOK:
 		return nil
 	case http.StatusNotFound:
-		return notFound("quotectl quotes list", "read %s: there is none of that name, or not for this token", what)
+		next := "quotectl quotes list"
+		if strings.Contains(what, "seller ") {
+			next = "look at the seller's id; set API_TOKEN to a token of that seller, or of the role admin"
+		}
+		return notFound(next, "read %s: there is none of that name, or not for this token", what)
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return advise("set API_TOKEN to a token of the quotes service's API_TOKENS", "read %s: the API refuses the token: %s", what, problem(r.status, r.body))
 	case http.StatusBadRequest:

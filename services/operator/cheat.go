@@ -130,7 +130,7 @@ quotectl journal list --action 'dead_*' --who 'ada@*'
 quotectl journal verify
 # note the head elsewhere, and ask later whether it is still the same
 quotectl journal verify -o json | jq -r '"\(.head.n):\(.head.hash)"'
-quotectl journal verify --noted 412:9f2c…`,
+quotectl journal verify --noted 412:` + exampleHash,
 	"sellers": `# who is paid on which Stripe account, and may he
 quotectl sellers show main
 quotectl sellers history main

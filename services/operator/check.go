@@ -65,8 +65,8 @@ func (a *app) checkConservation(ctx context.Context) error {
 		return err
 	}
 	defer b.close()
-	if b.redis == nil {
-		return advise("export REDIS_URL=redis://127.0.0.1:6379/0", "the outcomes lie in Redis, and REDIS_URL is not set")
+	if err := b.needsRedis("the outcomes lie in Redis"); err != nil {
+		return err
 	}
 	told := a.now()
 	books := check.Books{Log: b.log, Redis: b.redis, Progress: func(stream string, done, of uint64) {

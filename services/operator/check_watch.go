@@ -53,7 +53,7 @@ that are held back on purpose do not count; for those see quotectl check gap.
 			if err := checkLimits(cmd, lag.Age); err != nil {
 				return err
 			}
-			b, err := a.openBackend(cmd.Context())
+			b, err := a.openLogOnly(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -91,7 +91,7 @@ quote. What Stripe has and the log lacks is told by quotectl reconcile report.
 				return err
 			}
 			defer b.close()
-			gap.Log, gap.Redis, gap.Now = b.log, b.redis, a.now()
+			gap.Log, gap.Redis, gap.NoRedis, gap.Now = b.log, b.redis, b.noRedis, a.now()
 			return a.verdict(gap.Run(cmd.Context()))
 		},
 	}
@@ -137,7 +137,7 @@ func (a *app) checkSilence(ctx context.Context, s check.Silence) error {
 	if err != nil {
 		return err
 	}
-	b, err := a.openBackend(ctx)
+	b, err := a.openLogOnly(ctx)
 	if err != nil {
 		return err
 	}

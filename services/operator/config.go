@@ -214,15 +214,21 @@ func (a *app) config() (Config, error) {
 }
 
 // openLog connects to NATS. The caller closes the connection.
-func openLog(ctx context.Context, c Config) (*nats.Conn, *natsstream.Log, error) {
+func (a *app) openLog(ctx context.Context, c Config) (*nats.Conn, *natsstream.Log, error) {
 	if c.NATS == nil {
 		return nil, nil, advise("export NATS_URL=nats://127.0.0.1:4222", "NATS_URL is set neither in the environment nor in a client.env file")
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	at := hosts(c.NATS.URL.Reveal())
+	dial, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	nc, err := natsstream.Connect(ctx, *c.NATS, zap.NewNop())
-	if err != nil {
-		return nil, nil, advise("check that the server runs and that NATS_URL, NATS_CREDS and NATS_CA fit it", "%w", err)
+	nc, err := natsstream.Connect(dial, *c.NATS, zap.NewNop())
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return nil, nil, ctx.Err()
+	case errors.Is(err, nats.ErrAuthorization):
+		return nil, nil, advise("give the credentials of the user operator: NATS_CREDS, or in NATS_URL", "NATS at %s does not take the credentials: %w", at, err)
+	case err != nil:
+		return nil, nil, advise("check that the server runs and that NATS_URL, NATS_CREDS and NATS_CA fit it", "NATS at %s does not answer: %w", at, err)
 	}
 	log, err := natsstream.NewLog(nc)
 	if err != nil {
@@ -237,13 +243,29 @@ func openRedis(ctx context.Context, c Config) (redis.UniversalClient, error) {
 	if c.Redis == nil {
 		return nil, advise("export REDIS_URL=redis://127.0.0.1:6379/0", "REDIS_URL is set neither in the environment nor in a client.env file")
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	dial, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	client, err := redisquote.Open(ctx, *c.Redis)
-	if err != nil {
-		return nil, advise("check that the server runs and that REDIS_URL and REDIS_CA fit it", "%w", err)
+	client, err := redisquote.Open(dial, *c.Redis)
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, advise("check that the server runs and that REDIS_URL and REDIS_CA fit it", "Redis at %s does not answer: %w", hosts(c.Redis.URL.Reveal()), err)
 	}
 	return client, nil
+}
+
+// hosts are the addresses in a URL, or in several with commas between them, without the passwords that may stand before them.
+func hosts(urls string) string {
+	var all []string
+	for text := range strings.SplitSeq(urls, ",") {
+		if _, after, ok := strings.Cut(text, "://"); ok {
+			text = after
+		}
+		text, _, _ = strings.Cut(text, "/")
+		all = append(all, text[strings.LastIndex(text, "@")+1:])
+	}
+	return strings.Join(all, ",")
 }
 
 // stripeSettings reads how Stripe is called and the deployment's mode; the key may be missing. Only the commands that ask

@@ -104,7 +104,7 @@ in the last LETTER.
 		if limit < 0 {
 			return usage(cmd, "--limit is %d; it is 1 or more, or 0 for all", limit)
 		}
-		b, err := a.openBackend(cmd.Context())
+		b, err := a.openLogOnly(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -183,7 +183,7 @@ the message's bytes alone, as they are. It takes
 }
 
 func (a *app) showDead(ctx context.Context, ref string, raw bool) error {
-	b, err := a.openBackend(ctx)
+	b, err := a.openLogOnly(ctx)
 	if err != nil {
 		return err
 	}

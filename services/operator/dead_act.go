@@ -60,7 +60,7 @@ a list happened to show. More than one is only planned, unless --yes is given.
 		case len(args) > 0 && !f.Empty():
 			return usage(cmd, "letters are named or selected, not both")
 		}
-		b, err := a.openBackend(cmd.Context())
+		b, err := a.openLogOnly(cmd.Context())
 		if err != nil {
 			return err
 		}

@@ -202,5 +202,5 @@ func TestParkedListTellsWhatIsWaitedForAndReleaseAsksTheWorker(t *testing.T) {
 	s.run("parked", "release", "evt_9", "--reason", "x").want(t, 5, "evt_9 is not parked")
 	s.run("parked", "release").want(t, 2, "name parked messages, or select some")
 	delete(s.settings, "REDIS_URL")
-	s.run("parked", "list").want(t, 1, "not known without Redis")
+	s.run("parked", "list").want(t, 1, "what waits stands in Redis")
 }

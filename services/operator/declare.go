@@ -79,7 +79,7 @@ func (a *app) declare(ctx context.Context, replicas int, reason string) error {
 	if err != nil {
 		return err
 	}
-	nc, log, err := openLog(ctx, c)
+	nc, log, err := a.openLog(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (a *app) checkDeclared(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	nc, log, err := openLog(ctx, c)
+	nc, log, err := a.openLog(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func (a *app) doctor(ctx context.Context, events int) error {
 	if stripe.Configured() {
 		p.Stripe = stripegate.New(stripe)
 	}
-	nc, log, err := openLog(ctx, c)
+	nc, log, err := a.openLog(ctx, c)
 	if err != nil {
 		p.NoLog = err
 	} else {

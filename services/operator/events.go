@@ -66,6 +66,8 @@ the sequence in the last PLACE, --limit 0 prints all (with -o jsonl as they are 
 	return cmd
 }
 
+const outcomeUnknown = "unknown"
+
 // shownEvent is an event as lists print it.
 type shownEvent struct {
 	Place    string    `json:"place"`
@@ -77,7 +79,7 @@ type shownEvent struct {
 	Account  string    `json:"account,omitempty"`
 	Quote    string    `json:"quote,omitempty"`
 	Source   string    `json:"source,omitempty"`
-	// Outcome is pending while nothing was decided.
+	// Outcome is pending while nothing was decided, and unknown where Redis, which has it, is not there.
 	Outcome   string    `json:"outcome"`
 	Reason    string    `json:"reason,omitempty"`
 	Before    string    `json:"before,omitempty"`
@@ -86,12 +88,16 @@ type shownEvent struct {
 	Handler   string    `json:"handler,omitempty"`
 }
 
-func shown(e selection.Event) shownEvent {
-	return shownEvent{
+func shown(b backend, e selection.Event) shownEvent {
+	s := shownEvent{
 		Place: story.Reference(e.Record), Stream: e.Record.Stream, Sequence: e.Record.Sequence, Time: e.Record.Time.UTC(), ID: e.ID, Type: e.Type,
 		Account: e.Account, Quote: e.Quote, Source: e.Source(), Outcome: e.Word(), Reason: e.Outcome.Reason, Before: e.Outcome.Before,
 		After: e.Outcome.After, DecidedAt: e.Outcome.At, Handler: e.Outcome.Handler,
 	}
+	if b.reader == nil {
+		s.Outcome = outcomeUnknown
+	}
+	return s
 }
 
 func (a *app) listEvents(ctx context.Context, s selection.Selection, o selection.Options) error {
@@ -100,9 +106,12 @@ func (a *app) listEvents(ctx context.Context, s selection.Selection, o selection
 		return err
 	}
 	defer b.close()
-	if b.reader == nil {
-		a.progress("note: REDIS_URL is not set: outcomes are not known")
+	if len(s.Outcomes) > 0 || len(s.Quotes) > 0 && s.Stream == event.StreamStripe {
+		if err := b.needsRedis("events cannot be selected by quote or outcome without Redis"); err != nil {
+			return err
+		}
 	}
+	a.withoutRedis(b, "outcomes are not known")
 	stream := json.NewEncoder(a.out)
 	stream.SetEscapeHTML(false)
 	all := []shownEvent{}
@@ -111,12 +120,12 @@ func (a *app) listEvents(ctx context.Context, s selection.Selection, o selection
 			return err
 		}
 		if a.format == formatJSONL {
-			if err := stream.Encode(shown(e)); err != nil {
+			if err := stream.Encode(shown(b, e)); err != nil {
 				return err
 			}
 		}
 		if a.format != formatJSONL || len(all) == 0 { // of a stream of lines one is remembered, to tell whether there was any
-			all = append(all, shown(e))
+			all = append(all, shown(b, e))
 		}
 	}
 	if len(all) == 0 {
@@ -190,6 +199,9 @@ func (a *app) getEvent(ctx context.Context, id string, raw, headers bool) error 
 	defer b.close()
 	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()
+	if !raw {
+		a.withoutRedis(b, "the outcome is not known")
+	}
 	records, err := eventRecords(ctx, b.log, id)
 	if err != nil {
 		return err
@@ -208,7 +220,7 @@ func (a *app) getEvent(ctx context.Context, id string, raw, headers bool) error 
 				return err
 			}
 		}
-		if err := a.showEvent(e, headers); err != nil {
+		if err := a.showEvent(b, e, headers); err != nil {
 			return err
 		}
 	}
@@ -230,8 +242,8 @@ func eventRecords(ctx context.Context, log *natsstream.Log, id string) ([]natsst
 	return story.Events(ctx, log, id)
 }
 
-func (a *app) showEvent(e selection.Event, headersOnly bool) error {
-	got := gotEvent{shownEvent: shown(e), Subject: e.Record.Subject, Bytes: len(e.Record.Data), Headers: map[string]string{}}
+func (a *app) showEvent(b backend, e selection.Event, headersOnly bool) error {
+	got := gotEvent{shownEvent: shown(b, e), Subject: e.Record.Subject, Bytes: len(e.Record.Data), Headers: map[string]string{}}
 	for name, values := range e.Record.Header {
 		if !strings.HasPrefix(name, "Nats-") {
 			got.Headers[name] = strings.Join(values, ", ")
@@ -308,11 +320,14 @@ a lost connection without leaving anything out, and ends with Ctrl-C and exit co
 			return err
 		}
 		defer b.close()
-		if b.reader == nil && (len(s.Outcomes) > 0 || len(s.Quotes) > 0) {
-			return advise("export REDIS_URL=redis://127.0.0.1:6379/0", "events cannot be followed by quote or outcome without Redis")
+		if len(s.Outcomes) > 0 || len(s.Quotes) > 0 {
+			if err := b.needsRedis("events cannot be followed by quote or outcome without Redis"); err != nil {
+				return err
+			}
 		}
+		a.withoutRedis(b, "outcomes are not shown")
 		a.progress("following; Ctrl-C ends it")
-		t := &tail{app: a}
+		t := &tail{app: a, backend: b}
 		return errors.Join(b.finder().Follow(cmd.Context(), s, a.now, t), t.err)
 	}
 	return cmd
@@ -320,8 +335,9 @@ a lost connection without leaving anything out, and ends with Ctrl-C and exit co
 
 // tail prints what a Finder follows.
 type tail struct {
-	app *app
-	err error
+	app     *app
+	backend backend
+	err     error
 }
 
 // tailed is a line of tail with -o json or jsonl.
@@ -371,7 +387,7 @@ func (t *tail) print(what string, e selection.Event, arrow, text, outcome string
 	if t.app.format == formatJSON || t.app.format == formatJSONL {
 		enc := json.NewEncoder(t.app.out)
 		enc.SetEscapeHTML(false)
-		err = enc.Encode(tailed{what, shown(e)})
+		err = enc.Encode(tailed{what, shown(t.backend, e)})
 	} else {
 		at := e.Record.Time
 		if outcome != "" {

@@ -114,7 +114,7 @@ func TestEventsListShowsWhatFailedFirstWhenAsked(t *testing.T) {
 	s.run("events", "list", "--type", "charge.*", "-o", "json").want(t, 0, "[]")
 	s.run("events", "list", "--outcome", "lost", "--seq", "x").want(t, 2, "outcome: \"lost\" is none of applied", "seq: \"x\" is no sequence", "next: quotectl events list --help")
 	delete(s.settings, "REDIS_URL")
-	s.run("events", "list", "--limit", "1").want(t, 0, "outcomes are not known", "pending")
+	s.run("events", "list", "--limit", "1").want(t, 0, "outcomes are not known", "unknown")
 	s.run("events", "list", "--outcome", "failed").want(t, 1, "without Redis", "next: export REDIS_URL")
 	s.srv.Stop()
 	s.run("events", "list").want(t, 1, "next: check that the server runs")

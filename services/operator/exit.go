@@ -39,12 +39,12 @@ func usage(cmd *cobra.Command, format string, args ...any) error {
 
 // notFound says that what was asked for does not exist.
 func notFound(next, format string, args ...any) error {
-	return &fault{code: codeNotFound, err: fmt.Errorf(format, args...), next: next}
+	return advice.Missing(next, format, args...)
 }
 
 // advise adds the next command to an error.
 func advise(next, format string, args ...any) error {
-	return &fault{code: codeError, err: fmt.Errorf(format, args...), next: next}
+	return advice.New(next, format, args...)
 }
 
 // codeOf is the exit code of a kind of trouble.

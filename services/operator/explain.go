@@ -70,26 +70,12 @@ happen to a quote and name the first link that is missing, with the next command
 }
 
 func (a *app) explain(ctx context.Context, id, account string) error {
-	c, err := a.config()
+	b, err := a.openBackend(ctx)
 	if err != nil {
 		return err
 	}
-	nc, log, err := openLog(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	t := &story.Teller{Log: log}
-	if c.Redis != nil {
-		client, err := openRedis(ctx, c)
-		if err != nil {
-			return err
-		}
-		defer client.Close()
-		if t.Reader, err = newReader(ctx, log, client); err != nil {
-			return err
-		}
-	}
+	defer b.close()
+	t := &story.Teller{Log: b.log, Reader: b.reader, NoReader: b.noRedis}
 	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()
 	stories, err := t.Find(ctx, id, account)

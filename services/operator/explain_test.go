@@ -147,7 +147,7 @@ func TestExplainOfAnUndecidedEvent(t *testing.T) {
 func TestExplainWithoutRedisTellsWhatTheLogKnows(t *testing.T) {
 	w := newWorld(t)
 	delete(w.settings, "REDIS_URL")
-	w.run("explain", "q_1042").want(t, 0, "published revision 2", "note: REDIS_URL is not set")
+	w.run("explain", "q_1042").want(t, 0, "published revision 2", "note: REDIS_URL is set neither")
 }
 
 // R67: one event.

@@ -132,6 +132,9 @@ func plain(v any) string {
 	return string(b)
 }
 
+// exampleHash is one for examples, as long as all are, so that they can be pasted.
+const exampleHash = "9f2c4d0e8b7a61538c2f94e1d07b3a6652e8f1c09d4b7a3e6f5012c8d9ab4e73"
+
 func (a *app) journalVerifyCommand() *cobra.Command {
 	var noted []string
 	cmd := &cobra.Command{
@@ -146,7 +149,7 @@ what this command prints as the head (ticket, paper, another system), and give i
 
 ` + exitCodeHelp,
 		Example: `  quotectl journal verify
-  quotectl journal verify --noted 412:9f2c…`,
+  quotectl journal verify --noted 412:` + exampleHash,
 		Args: exact(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			marks := make([]journal.Mark, 0, len(noted))
@@ -205,7 +208,7 @@ func (a *app) openJournal(ctx context.Context) (*journal.Journal, func(), error)
 	if err != nil {
 		return nil, nil, err
 	}
-	nc, log, err := openLog(ctx, c)
+	nc, log, err := a.openLog(ctx, c)
 	if err != nil {
 		return nil, nil, err
 	}

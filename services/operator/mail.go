@@ -90,7 +90,7 @@ is no longer true; nobody need care).
 }
 
 func (a *app) listMails(ctx context.Context, f mail.Filter) error {
-	b, err := a.openBackend(ctx)
+	b, err := a.openLogOnly(ctx)
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (a *app) mailShowCommand() *cobra.Command {
 		Args:    exact("quote"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			b, err := a.openBackend(ctx)
+			b, err := a.openLogOnly(ctx)
 			if err != nil {
 				return err
 			}
@@ -211,7 +211,7 @@ command twice is one mail.
 			if err != nil {
 				return err
 			}
-			b, err := a.openBackend(cmd.Context())
+			b, err := a.openLogOnly(cmd.Context())
 			if err != nil {
 				return err
 			}

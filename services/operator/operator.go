@@ -172,6 +172,10 @@ func (a *app) exit(err error) int {
 	if err == nil {
 		return codeOK
 	}
+	if errors.Is(err, context.Canceled) { // nothing else cancels a command
+		fmt.Fprintln(a.err, "quotectl: interrupted")
+		return codeError
+	}
 	fmt.Fprintln(a.err, "quotectl:", err)
 	if e, ok := errors.AsType[*advice.Error](err); ok {
 		if e.Next != "" {
@@ -185,6 +189,7 @@ func (a *app) exit(err error) int {
 		}
 		return f.code
 	}
+	fmt.Fprintln(a.err, "next: quotectl doctor") // trouble that nobody foresaw: it looks at everything
 	return codeError
 }
 

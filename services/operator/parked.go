@@ -58,6 +58,9 @@ func (a *app) parkedListCommand() *cobra.Command {
 				return err
 			}
 			defer b.close()
+			if err := b.needsRedis("what waits stands in Redis"); err != nil {
+				return err
+			}
 			all, err := a.parkedDesk(b).List(cmd.Context(), f)
 			if err != nil {
 				return err
@@ -115,6 +118,9 @@ planned, unless --yes is given. Payments of an unknown quote are released by its
 				return err
 			}
 			defer b.close()
+			if err := b.needsRedis("what waits stands in Redis"); err != nil {
+				return err
+			}
 			all, err := a.parkedDesk(b).List(cmd.Context(), f)
 			if err != nil {
 				return err

@@ -125,10 +125,13 @@ func (a *app) policyDiffCommand() *cobra.Command {
 				v.items = append(v.items, d)
 				v.table.add(d.What, dash(d.From), dash(d.To))
 			}
+			if len(differences) == 0 {
+				a.progress("no difference")
+			}
 			if err := a.show(v); err != nil || len(differences) == 0 {
 				return err
 			}
-			return &fault{code: codeDifference, err: fmt.Errorf("%d differences from the policy of %s to that of %s", len(differences), from.Date, to.Date)}
+			return &fault{code: codeDifference, err: fmt.Errorf("%d differences from the policy of %s to that of %s", len(differences), from.Date, to.Date), next: "quotectl policy check --all --policy " + args[1]}
 		},
 	}
 }
@@ -210,7 +213,7 @@ func (a *app) checkQuotes(ctx context.Context, name string, ids []string) error 
 	if err := a.show(v); err != nil || refused == 0 {
 		return err
 	}
-	return &fault{code: codeDifference, err: fmt.Errorf("the policy of %s refuses %d of %d quotes", p.Date, refused, len(ids))}
+	return &fault{code: codeDifference, err: fmt.Errorf("the policy of %s refuses %d of %d quotes", p.Date, refused, len(ids)), next: "quotectl quotes get <quote>"}
 }
 
 func (j judged) rows(t *table) {

@@ -92,7 +92,7 @@ func (a *app) rebuild(ctx context.Context, o rebuilding) error {
 	if err != nil {
 		return err
 	}
-	nc, log, err := openLog(ctx, c)
+	nc, log, err := a.openLog(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (a *app) rebuildStatus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	nc, log, err := openLog(ctx, c)
+	nc, log, err := a.openLog(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -162,8 +162,8 @@ func (a *app) verify(ctx context.Context, tempDir string) error {
 		return err
 	}
 	defer b.close()
-	if b.redis == nil {
-		return advise("export REDIS_URL=redis://127.0.0.1:6379/0", "there is nothing to compare with: REDIS_URL is not set")
+	if err := b.needsRedis("there is nothing to compare with"); err != nil {
+		return err
 	}
 	v := rebuild.Verifier{Log: b.log, Redis: b.redis, Now: a.now, Progress: a.bar(), TempDir: tempDir}
 	report, err := v.Verify(ctx)

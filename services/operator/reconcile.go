@@ -125,9 +125,9 @@ func (a *app) openReconciler(ctx context.Context, grace time.Duration) (*reconci
 	if err != nil {
 		return nil, err
 	}
-	if b.reader == nil {
+	if err := b.needsRedis("what belongs to a quote is not known without Redis"); err != nil {
 		b.close()
-		return nil, advise("export REDIS_URL=redis://127.0.0.1:6379/0", "REDIS_URL is set neither in the environment nor in a client.env file; without it nobody knows what belongs to a quote")
+		return nil, err
 	}
 	if grace == 0 {
 		grace = -1

@@ -96,7 +96,7 @@ func (a *app) replay(cmd *cobra.Command, id, reason string) error {
 	if err != nil {
 		return err
 	}
-	nc, log, err := openLog(cmd.Context(), c)
+	nc, log, err := a.openLog(cmd.Context(), c)
 	if err != nil {
 		return err
 	}

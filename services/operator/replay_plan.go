@@ -123,8 +123,8 @@ func maxMails(p *replay.Plan) int {
 }
 
 func (a *app) replaySystem(b backend) (replay.System, error) {
-	if b.redis == nil {
-		return replay.System{}, advise("export REDIS_URL=redis://127.0.0.1:6379/0", "what a replay would change is not known without Redis: REDIS_URL is not set")
+	if err := b.needsRedis("what a replay would change is not known without Redis"); err != nil {
+		return replay.System{}, err
 	}
 	return replay.System{Log: b.log, Redis: b.redis, Now: a.now, Progress: a.bar()}, nil
 }

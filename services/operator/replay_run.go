@@ -122,7 +122,7 @@ cursor is kept, and replay run goes on from there.
 				return err
 			}
 			ctx := cmd.Context()
-			b, err := a.openBackend(ctx)
+			b, err := a.openLogOnly(ctx)
 			if err != nil {
 				return err
 			}
@@ -153,7 +153,7 @@ func (a *app) replayListCommand() *cobra.Command {
 		Example: "  quotectl replay list\n  quotectl replay list -o json | jq -r '.[] | select(.run.state == \"cancelled\") | .plan.id'",
 		Args:    exact(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := a.openBackend(cmd.Context())
+			b, err := a.openLogOnly(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -231,7 +231,7 @@ then the exit code is 3.
 }
 
 func (a *app) withPlan(ctx context.Context, id string, f func(b backend, p *replay.Plan) error) error {
-	b, err := a.openBackend(ctx)
+	b, err := a.openLogOnly(ctx)
 	if err != nil {
 		return err
 	}

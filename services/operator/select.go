@@ -3,12 +3,14 @@ package operator
 import (
 	"context"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/selection"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
@@ -45,47 +47,72 @@ func (a *app) selectionFlags(cmd *cobra.Command, limit string, without ...string
 		}
 		s, err := selection.Parse(values, a.now().In(a.zone))
 		if err != nil {
-			return s, usage(cmd, "--%w", err)
+			return s, usage(cmd, "--%s", strings.ReplaceAll(err.Error(), "\n", "\n--"))
 		}
 		return s, nil
 	}
 }
 
-// backend is what commands that look at the log work with. Redis may be missing: then reader is nil.
+// backend is what commands that look at the log work with. Redis may be missing: then noRedis says why, and redis and reader
+// are nil.
 type backend struct {
-	nc     *nats.Conn
-	log    *natsstream.Log
-	redis  redis.UniversalClient // nil where it is not configured
-	reader *redisquote.Reader    // nil then too
-	close  func()
+	nc      *nats.Conn
+	log     *natsstream.Log
+	redis   redis.UniversalClient
+	reader  *redisquote.Reader
+	noRedis error
+	close   func()
 }
 
-// openBackend connects to NATS and, where it is configured, to Redis.
+// openLogOnly connects to NATS: for what the log alone can tell, so that it can be told while Redis is down.
+func (a *app) openLogOnly(ctx context.Context) (backend, error) {
+	c, err := a.config()
+	if err != nil {
+		return backend{}, err
+	}
+	nc, log, err := a.openLog(ctx, c)
+	if err != nil {
+		return backend{}, err
+	}
+	return backend{nc: nc, log: log, close: nc.Close}, nil
+}
+
+// openBackend connects to NATS and to Redis. That Redis is not configured or does not answer is no error: the log is the
+// truth, and what it tells is told all the same. Who cannot do without Redis asks needsRedis.
 func (a *app) openBackend(ctx context.Context) (backend, error) {
 	c, err := a.config()
 	if err != nil {
 		return backend{}, err
 	}
-	nc, log, err := openLog(ctx, c)
+	nc, log, err := a.openLog(ctx, c)
 	if err != nil {
 		return backend{}, err
 	}
 	b := backend{nc: nc, log: log, close: nc.Close}
-	if c.Redis == nil {
+	if b.redis, b.noRedis = openRedis(ctx, c); b.redis == nil {
 		return b, nil
 	}
-	client, err := openRedis(ctx, c)
-	if err != nil {
-		nc.Close()
-		return backend{}, err
-	}
-	b.redis = client
-	b.close = func() { _ = client.Close(); nc.Close() }
-	if b.reader, err = newReader(ctx, log, client); err != nil {
+	b.close = func() { _ = b.redis.Close(); nc.Close() }
+	if b.reader, err = newReader(ctx, log, b.redis); err != nil {
 		b.close()
 		return backend{}, err
 	}
 	return b, nil
+}
+
+// needsRedis is an error where there is no Redis; what says why that matters.
+func (b backend) needsRedis(what string) error {
+	if b.noRedis == nil {
+		return nil
+	}
+	return advise(advice.Next(b.noRedis), "%s: %w", what, b.noRedis)
+}
+
+// withoutRedis tells on stderr what is missing from an answer, and why.
+func (a *app) withoutRedis(b backend, missing string) {
+	if b.noRedis != nil {
+		a.progress("note: %v: %s", b.noRedis, missing)
+	}
 }
 
 func (b backend) finder() *selection.Finder { return &selection.Finder{Log: b.log, Reader: b.reader} }

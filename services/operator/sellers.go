@@ -354,7 +354,7 @@ func (a *app) changeSeller(cmd *cobra.Command, o sellerChange) error {
 		if err := a.showChanged(out); err != nil || !out.Changed {
 			return err
 		}
-		return &fault{code: codeDifference, err: fmt.Errorf("seller %s would change", o.seller)}
+		return &fault{code: codeDifference, err: fmt.Errorf("seller %s would change", o.seller), next: "the same with --reason … in place of --dry-run"}
 	}
 	if !out.Changed {
 		return a.showChanged(out)
@@ -363,7 +363,7 @@ func (a *app) changeSeller(cmd *cobra.Command, o sellerChange) error {
 	if err != nil {
 		return err
 	}
-	nc, log, err := openLog(ctx, c)
+	nc, log, err := a.openLog(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -162,7 +162,7 @@ func (a *app) simulate(ctx context.Context, s scenario.Scenario, opts simulation
 	if err != nil {
 		return err
 	}
-	w, err := openWitness(ctx, c, opts.quote)
+	w, err := a.openWitness(ctx, c, opts.quote)
 	if err != nil {
 		return err
 	}

@@ -67,8 +67,8 @@ func (a *app) status(ctx context.Context, id string, axis past.Axis, at time.Tim
 		return err
 	}
 	defer b.close()
-	if b.reader == nil {
-		return advise("export REDIS_URL=redis://127.0.0.1:6379/0", "which events bear on the quote stands in Redis, and REDIS_URL is not set")
+	if err := b.needsRedis("which events bear on the quote stands in Redis"); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()

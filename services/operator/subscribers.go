@@ -74,7 +74,7 @@ func (a *app) subscribers(ctx context.Context) ([]subscribers.Subscriber, error)
 	if err != nil {
 		return nil, err
 	}
-	nc, log, err := openLog(ctx, c)
+	nc, log, err := a.openLog(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func (a *app) missing(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	nc, log, err := openLog(ctx, c)
+	nc, log, err := a.openLog(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -267,7 +267,7 @@ type repositioned struct {
 func (a *app) replaySubscriber(cmd *cobra.Command, consumer, from, reason string, yes bool) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), explainTimeout)
 	defer cancel()
-	b, err := a.openBackend(ctx)
+	b, err := a.openLogOnly(ctx)
 	if err != nil {
 		return err
 	}

@@ -14,8 +14,8 @@ func (a *app) why(ctx context.Context, id string, judge func(why.Situation) why.
 		return err
 	}
 	defer b.close()
-	if b.reader == nil {
-		return advise("export REDIS_URL=redis://127.0.0.1:6379/0", "what became of the events stands in Redis, and REDIS_URL is not set")
+	if err := b.needsRedis("what became of the events stands in Redis"); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()

@@ -48,8 +48,8 @@ type witness struct {
 
 // openWitness connects to everything that is configured and reads the quote's newest publication. It comes from the log: the
 // API does not tell on which Stripe account a quote is sold.
-func openWitness(ctx context.Context, c Config, quoteID string) (w *witness, err error) {
-	w = &witness{api: newAPI(c), sequences: map[string]uint64{}, outcomes: map[string]string{}}
+func (a *app) openWitness(ctx context.Context, c Config, quoteID string) (_ *witness, err error) {
+	w := &witness{api: newAPI(c), sequences: map[string]uint64{}, outcomes: map[string]string{}}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -58,7 +58,7 @@ func openWitness(ctx context.Context, c Config, quoteID string) (w *witness, err
 	if c.MailboxURL != "" {
 		w.mailbox = newMailbox(c.MailboxURL)
 	}
-	if w.nc, w.log, err = openLog(ctx, c); err != nil {
+	if w.nc, w.log, err = a.openLog(ctx, c); err != nil {
 		return nil, err
 	}
 	if c.Redis != nil {

@@ -4,7 +4,10 @@
 // returns these where a person can do something about it.
 package advice
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Kind says what sort of trouble an Error is.
 type Kind int
@@ -42,4 +45,12 @@ func Missing(next, format string, args ...any) error { return Of(NotFound, next,
 // Of makes an Error of any kind. The format takes %w.
 func Of(kind Kind, next, format string, args ...any) error {
 	return &Error{Kind: kind, Err: fmt.Errorf(format, args...), Next: next}
+}
+
+// Next is the next command that an error names, or "".
+func Next(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Next
+	}
+	return ""
 }

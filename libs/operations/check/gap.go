@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
 )
@@ -18,9 +19,10 @@ const gapsNamed = 50
 // mail, mails that do not go out.
 type Gap struct {
 	Log *natsstream.Log
-	// Redis may be nil: then emissions cannot be checked, which the verdict says.
-	Redis redis.UniversalClient
-	Now   time.Time
+	// Redis may be nil: then emissions cannot be checked, which the verdict says, and NoRedis is why.
+	Redis   redis.UniversalClient
+	NoRedis error
+	Now     time.Time
 	// Mail judges how long after the fact a mail may be on its way.
 	Mail Limits
 	// Grace is that of Emissions.
@@ -44,7 +46,7 @@ func (g Gap) Run(ctx context.Context) (*Verdict, error) {
 // emissions compares what the facts in Redis say is due with the log.
 func (g Gap) emissions(ctx context.Context, v *Verdict) (int, error) {
 	if g.Redis == nil {
-		v.find(Unknown, "export REDIS_URL=redis://127.0.0.1:6379/0", "whether settled payments lack their facts cannot be seen: REDIS_URL is not set")
+		v.find(Unknown, advice.Next(g.NoRedis), "whether settled payments lack their facts cannot be seen: %v", g.NoRedis)
 		return 0, nil
 	}
 	generation, err := g.Log.LatestGeneration(ctx)

@@ -239,9 +239,6 @@ func (p *parser) sequences() (from, to uint64) {
 		return 0, 0
 	}
 	low, high, span := strings.Cut(text, "..")
-	if !span {
-		high = low
-	}
 	read := func(text string) uint64 {
 		if text == "" && span {
 			return 0
@@ -252,7 +249,11 @@ func (p *parser) sequences() (from, to uint64) {
 		}
 		return n
 	}
-	if from, to = read(low), read(high); to > 0 && from > to {
+	from = read(low)
+	if !span {
+		return from, from
+	}
+	if to = read(high); to > 0 && from > to {
 		p.fault("seq", "%d is after %d", from, to)
 	}
 	return from, to

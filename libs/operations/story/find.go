@@ -169,7 +169,7 @@ func (t *Teller) ofMail(ctx context.Context, messageID string) ([]*Story, error)
 // ofObject tells the story of the quotes that an object of Stripe's belongs to.
 func (t *Teller) ofObject(ctx context.Context, id, account string) ([]*Story, error) {
 	if t.Reader == nil {
-		return nil, advice.Missing("export REDIS_URL=redis://127.0.0.1:6379/0", "%s is no quote's id, and without Redis nothing else can be looked up", id)
+		return nil, advice.New(advice.Next(t.NoReader), "%s is no quote's id, and without Redis nothing else can be looked up: %w", id, t.NoReader)
 	}
 	quotes, err := t.Reader.LinkedQuotes(ctx, account, id)
 	if err != nil {

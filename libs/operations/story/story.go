@@ -59,10 +59,12 @@ type Story struct {
 	owner string         // the owner's address, masked
 }
 
-// Teller puts stories together. Reader is nil where Redis is not configured: the stories then say what they lack.
+// Teller puts stories together. Without a Reader the stories say what they lack.
 type Teller struct {
-	Log    *natsstream.Log
-	Reader *redisquote.Reader
+	Log *natsstream.Log
+	// Reader is nil where there is no Redis, and NoReader then says why.
+	Reader   *redisquote.Reader
+	NoReader error
 }
 
 // ofQuote tells the story of a quote; it returns natsstream.ErrNotFound when the log has none of that name.
@@ -190,7 +192,7 @@ func (s *Story) fact(subject event.QuoteSubject, envelope event.Envelope, detail
 // status that came of them.
 func (t *Teller) addPayments(ctx context.Context, s *Story, accounts map[string]bool) error {
 	if t.Reader == nil {
-		s.Notes = append(s.Notes, "REDIS_URL is not set: the Stripe events, the decisions about them and the status are left out")
+		s.Notes = append(s.Notes, fmt.Sprintf("%v: the Stripe events, the decisions about them and the status are left out", t.NoReader))
 		return nil
 	}
 	if len(accounts) == 0 {

@@ -58,14 +58,18 @@ func Open(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
 	client := redis.NewUniversalClient(opts)
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
+	var why error
 	for {
 		err := client.Ping(ctx).Err()
 		if err == nil {
 			return client, nil
 		}
+		if why == nil || ctx.Err() == nil {
+			why = err // not that the time was up while it tried, but what it came to before
+		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("connect to Redis (is REDIS_URL right and the server up?): %w", err), client.Close())
+			return nil, errors.Join(fmt.Errorf("connect to Redis (is REDIS_URL right and the server up?): %w", why), client.Close())
 		case <-time.After(250 * time.Millisecond):
 		}
 	}
