@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/operations/doctor"
+	"quittance.internal/libs/operations/reconcile"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/stripegate"
 )
@@ -72,10 +73,11 @@ func (a *app) doctor(ctx context.Context, events int) error {
 	}
 	nc, log, err := a.openLog(ctx, c)
 	if err != nil {
-		p.NoLog = err
+		p.NoLog, p.NoConnected = err, err
 	} else {
 		defer nc.Close()
 		p.Log = log
+		p.Connected, p.NoConnected = reconcile.Connected(ctx, log, mode)
 		p.Connect = func(ctx context.Context) (*nats.Conn, error) { return natsstream.Connect(ctx, *c.NATS, zap.NewNop()) }
 	}
 	if c.Redis != nil {

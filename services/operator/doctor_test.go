@@ -121,7 +121,7 @@ func TestAnUnusedSecretIsSafeToRemove(t *testing.T) {
 		t.Helper()
 		s := event.StripeSubject{Mode: "test", Account: event.Platform, EventID: id, Type: "charge.succeeded"}
 		_, err := w.log.Fact(t.Context(), natsstream.Message{Subject: s.String(), ID: id, Data: []byte(`{}`), Header: nats.Header{
-			event.HeaderSource: {source}, event.HeaderSecretName: {secret}, event.HeaderReceivedAt: {time.Now().Add(-ago).UTC().Format(time.RFC3339Nano)},
+			event.HeaderSource: {source}, event.HeaderSecretName: {secret}, event.HeaderAPIVersion: {"2022-11-15"}, event.HeaderReceivedAt: {time.Now().Add(-ago).UTC().Format(time.RFC3339Nano)},
 		}})
 		if err != nil {
 			t.Fatal(err)
@@ -132,6 +132,7 @@ func TestAnUnusedSecretIsSafeToRemove(t *testing.T) {
 	put("evt_1C", "new", event.SourceWebhook, 50*time.Hour)
 	by := w.examine(0)
 	want(t, by, "secret old", doctor.OK, "verified 1 of the last 3 events") // Stripe may still repeat what it signed with it
+	want(t, by, "api version", doctor.Warn, "2022-11-15 in 3 of the last 3 events: older than 2023-10-16")
 	put("evt_1D", "new", event.SourceWebhook, time.Hour)
 	by = w.examine(0)
 	want(t, by, "secret old", doctor.Warn, "safe to remove")
@@ -158,23 +159,46 @@ func TestEndpointsAtStripeAreCompared(t *testing.T) {
 	endpoint := func(url, status string, types ...string) map[string]any {
 		return map[string]any{"id": "we_1", "object": "webhook_endpoint", "url": url, "status": status, "api_version": "2023-10-16", "enabled_events": types}
 	}
+	with := func(e map[string]any, field string, v any) map[string]any { e[field] = v; return e }
 	ours := "https://pay.example.com/webhooks/stripe"
-	wanted := stripeevent.PaymentTypes()
-	for name, c := range map[string]struct {
-		endpoint map[string]any
-		status   doctor.Status
-		text     string
+	own, connect := stripeevent.AccountEndpointTypes(), stripeevent.ConnectEndpointTypes()
+	for _, c := range []struct {
+		name      string
+		endpoints []map[string]any
+		check     string
+		status    doctor.Status
+		text      string
 	}{
-		"as it should be": {endpoint(ours, "enabled", wanted...), doctor.OK, "API version 2023-10-16"},
-		"all types":       {endpoint(ours, "enabled", "*"), doctor.OK, "all types"},
-		"disabled":        {endpoint(ours, "disabled", "*"), doctor.Fail, "reconcile repair"},
-		"a type missing":  {endpoint(ours, "enabled", wanted[1:]...), doctor.Fail, "lacks " + wanted[0]},
-		"another address": {endpoint("https://other.example.com/hook", "enabled", "*"), doctor.Fail, "none of the 1 endpoints"},
+		{"as it should be", []map[string]any{endpoint(ours, "enabled", own...)}, "stripe endpoint", doctor.OK, "API version 2023-10-16"},
+		{"all types", []map[string]any{endpoint(ours, "enabled", "*")}, "stripe endpoint", doctor.OK, "all types"},
+		{"disabled", []map[string]any{endpoint(ours, "disabled", "*")}, "stripe endpoint", doctor.Fail, "reconcile repair"},
+		{"a type missing", []map[string]any{endpoint(ours, "enabled", own[1:]...)}, "stripe endpoint", doctor.Fail, "lacks " + own[0]},
+		{"another address", []map[string]any{endpoint("https://other.example.com/hook", "enabled", "*")}, "stripe endpoint", doctor.Fail, "none of the 1 endpoints"},
+		{"of the account's version", []map[string]any{with(endpoint(ours, "enabled", own...), "api_version", nil)}, "stripe endpoint", doctor.OK, "the account's API version"},
+		{"basil", []map[string]any{with(endpoint(ours, "enabled", own...), "api_version", "2025-03-31.basil")}, "stripe endpoint", doctor.OK, "2025-03-31.basil"},
+		{"too old", []map[string]any{with(endpoint(ours, "enabled", own...), "api_version", "2022-11-15")}, "stripe endpoint", doctor.Warn, "older than 2023-10-16"},
+		{"not heard of", []map[string]any{with(endpoint(ours, "enabled", own...), "api_version", "2031-01-01.elm")}, "stripe endpoint", doctor.Warn, "newer than 2026-08-26.dahlia"},
+		{"for connected accounts", []map[string]any{endpoint(ours, "enabled", own...), with(endpoint(ours, "enabled", connect...), "application", "ca_1")}, "connect endpoint", doctor.OK, "types"},
+		{"of those one type missing", []map[string]any{endpoint(ours, "enabled", own...), with(endpoint(ours, "enabled", own...), "application", "ca_1")}, "connect endpoint", doctor.Fail, "lacks account.application.deauthorized"},
+		{"of those the version", []map[string]any{endpoint(ours, "enabled", own...), with(endpoint(ours, "enabled", connect...), "api_version", "2020-08-27")}, "connect endpoint", doctor.Warn, "older than"},
+		{"for those alone", []map[string]any{endpoint(ours, "enabled", connect...)}, "stripe endpoint", doctor.Warn, "none is for events of the deployment's own account"},
 	} {
-		endpoints = []map[string]any{c.endpoint}
-		want(t, w.examine(map[doctor.Status]int{doctor.OK: 0, doctor.Fail: 3}[c.status]), "stripe endpoint", c.status, c.text)
-		t.Log(name)
+		endpoints = c.endpoints
+		t.Log(c.name)
+		want(t, w.examine(map[doctor.Status]int{doctor.OK: 0, doctor.Warn: 0, doctor.Fail: 3}[c.status]), c.check, c.status, c.text)
 	}
+	if by := w.examine(0); by["connect endpoint"][0].Status != doctor.OK {
+		t.Errorf("connect endpoint = %+v", by["connect endpoint"])
+	}
+
+	// Once a seller has connected an account, its events need an endpoint.
+	w.connect("acct_1Shop", 1)
+	endpoints = []map[string]any{endpoint(ours, "enabled", own...)}
+	want(t, w.examine(3), "connect endpoint", doctor.Fail, "1 accounts are connected, and none")
+	endpoints = []map[string]any{endpoint(ours, "enabled", "*")}
+	want(t, w.examine(0), "connect endpoint", doctor.Warn, "no endpoint at Stripe says")
+	endpoints = append(endpoints, with(endpoint(ours, "disabled", connect...), "application", "ca_1"))
+	want(t, w.examine(3), "connect endpoint", doctor.Fail, "it is disabled")
 	code = http.StatusUnauthorized
 	want(t, w.examine(3), "stripe key", doctor.Fail, "does not know the key")
 	code = http.StatusForbidden

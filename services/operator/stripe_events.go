@@ -33,14 +33,11 @@ type subscription struct {
 
 // subscriptions is what this version makes something of; all other events may be sent and end as ignored.
 func subscriptions() []subscription {
+	own := stripeevent.AccountEndpointTypes()
 	var all []subscription
-	for _, typ := range stripeevent.PaymentTypes() {
-		all = append(all, subscription{Type: typ, Account: true, Connect: true})
+	for _, typ := range stripeevent.ConnectEndpointTypes() {
+		all = append(all, subscription{Type: typ, Account: slices.Contains(own, typ), Connect: true})
 	}
-	for _, typ := range stripeevent.AccountTypes() {
-		all = append(all, subscription{Type: typ, Account: typ == "account.updated", Connect: true})
-	}
-	slices.SortFunc(all, func(a, b subscription) int { return strings.Compare(a.Type, b.Type) })
 	return all
 }
 

@@ -58,6 +58,10 @@ type Patient struct {
 	// StripeKey is only looked at for its kind, sk_ or rk_, and mode.
 	StripeKey, Mode string
 
+	// Connected are the accounts that sellers have connected in Mode; NoConnected is why they are not known.
+	Connected   []string
+	NoConnected error
+
 	// MonitorURL is the NATS server's monitoring address, or empty.
 	MonitorURL string
 	// Barrier says that the services sync the server's store themselves: DURABILITY=barrier.

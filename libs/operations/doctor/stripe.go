@@ -3,15 +3,12 @@ package doctor
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"quittance.internal/libs/domain/event"
-	"quittance.internal/libs/domain/stripeevent"
 	"quittance.internal/libs/platform/stripegate"
 )
 
@@ -35,7 +32,7 @@ func (p *Patient) secrets(ctx context.Context) []Result {
 	if p.Log == nil {
 		return skipped(name, nextNATS, "no connection to NATS")
 	}
-	uses, looked, err := p.uses(ctx)
+	uses, rendered, looked, err := p.uses(ctx)
 	if err != nil {
 		return skipped(name, nextNATS, "%v", err)
 	}
@@ -63,28 +60,32 @@ func (p *Patient) secrets(ctx context.Context) []Result {
 			all = append(all, result("secret "+configured, OK, "", "configured here, and verified none of the last %d events", looked))
 		}
 	}
-	return all
+	return append(all, versions(rendered, looked)...)
 }
 
-func (p *Patient) uses(ctx context.Context) (map[string]*use, int, error) {
+// uses reads the last events: the secrets that verified them, the API versions in which they are, and how many they are.
+func (p *Patient) uses(ctx context.Context) (map[string]*use, map[string]int, int, error) {
 	stream, err := p.Log.JetStream().Stream(ctx, event.StreamStripe)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
 	from := uint64(1)
 	if last := stream.CachedInfo().State.LastSeq; last > uint64(p.Events) { //nolint:gosec // a small positive number
 		from = last - uint64(p.Events) + 1 //nolint:gosec // as above
 	}
-	uses, looked := map[string]*use{}, 0
+	uses, rendered, looked := map[string]*use{}, map[string]int{}, 0
 	for looked < p.Events {
 		const page = 1000
 		records, err := p.Log.Scan(ctx, event.StreamStripe, from, page)
 		if err != nil {
-			return nil, 0, err
+			return nil, nil, 0, err
 		}
 		for _, m := range records {
 			from = m.Sequence + 1
 			looked++
+			if _, readable := event.ParseStripeSubject(m.Subject); readable {
+				rendered[m.Header.Get(event.HeaderAPIVersion)]++
+			}
 			name := cmp.Or(m.Header.Get(event.HeaderSecretName), "(none)")
 			u := uses[name]
 			if u == nil {
@@ -105,7 +106,7 @@ func (p *Patient) uses(ctx context.Context) (map[string]*use, int, error) {
 			break
 		}
 	}
-	return uses, looked, nil
+	return uses, rendered, looked, nil
 }
 
 // stripe looks at the key, Stripe's clock and the endpoints.
@@ -128,7 +129,7 @@ func (p *Patient) stripe(ctx context.Context) []Result {
 	if !date.IsZero() { // whole seconds
 		all = append(all, skew("clock of stripe", date.Add(time.Second/2), before.Add(-time.Second), p.Now().Add(time.Second)))
 	}
-	return append(all, judgeEndpoints(endpoints)...)
+	return append(all, p.judgeEndpoints(endpoints)...)
 }
 
 // key judges the kind of the operator's key: looking needs no right to charge.
@@ -137,56 +138,4 @@ func (p *Patient) key() Result {
 		return result("stripe key", Warn, "make a restricted key (rk_live_…) for operators, with the right to read", "accepted; it is a full secret key of live mode, and looking needs none")
 	}
 	return result("stripe key", OK, "", "accepted, %s mode", p.Mode)
-}
-
-// judgeEndpoints compares the endpoints at Stripe that lead to ingress with what this version makes something of.
-func judgeEndpoints(endpoints []stripegate.Endpoint) []Result {
-	const name = "stripe endpoint"
-	var all []Result
-	sent := map[string]bool{}
-	for _, e := range endpoints {
-		u, err := url.Parse(e.URL)
-		if err != nil || strings.TrimRight(u.Path, "/") != WebhookPath {
-			continue
-		}
-		r := result(name, OK, "", "%s %s, API version %s, %s", e.ID, e.URL, cmp.Or(e.APIVersion, "of the account"), number(len(e.Events), e.Events))
-		missing := lacks(e.Events)
-		switch {
-		case e.Status != "enabled":
-			r.Status, r.Next = Fail, `enable it at Stripe, then: quotectl reconcile repair --since 30d --reason "endpoint was disabled"`
-			r.Found += ": it is " + e.Status
-		case len(missing) > 0:
-			r.Status, r.Next = Fail, "add them at Stripe: quotectl stripe events"
-			r.Found += ": lacks " + strings.Join(missing, ", ")
-		default:
-			sent[e.URL] = true
-		}
-		all = append(all, r)
-	}
-	if len(all) == 0 {
-		return []Result{result(name, Fail, "add an endpoint at Stripe with the address of ingress and the types of: quotectl stripe events",
-			"none of the %d endpoints at Stripe leads to %s (a listening stripe CLI is none)", len(endpoints), WebhookPath)}
-	}
-	return all
-}
-
-func number(n int, types []string) string {
-	if slices.Contains(types, "*") {
-		return "all types"
-	}
-	return fmt.Sprintf("%d types", n)
-}
-
-// lacks lists the wanted types that an endpoint does not send.
-func lacks(types []string) []string {
-	if slices.Contains(types, "*") {
-		return nil
-	}
-	var missing []string
-	for _, t := range stripeevent.PaymentTypes() {
-		if !slices.Contains(types, t) {
-			missing = append(missing, t)
-		}
-	}
-	return missing
 }

@@ -16,6 +16,8 @@ type Endpoint struct {
 	APIVersion string
 	// Events are the types that it is sent, or "*".
 	Events []string
+	// Application is the Connect application of an endpoint for the events of connected accounts, else empty.
+	Application string
 }
 
 // Endpoints lists the webhook endpoints of the deployment's own account, and Stripe's time as the answer has it, zero where
@@ -27,7 +29,7 @@ func (c *Client) Endpoints(ctx context.Context) ([]Endpoint, time.Time, error) {
 	var all []Endpoint
 	for list.Next() {
 		e := list.WebhookEndpoint()
-		all = append(all, Endpoint{e.ID, e.URL, e.Status, e.APIVersion, e.EnabledEvents})
+		all = append(all, Endpoint{e.ID, e.URL, e.Status, e.APIVersion, e.EnabledEvents, e.Application})
 	}
 	if err := list.Err(); err != nil {
 		return nil, time.Time{}, classify("list webhook endpoints", err)
