@@ -20,7 +20,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Look at how everything is set up",
-		Long: `Looks at the log's streams and consumers, sync_interval and space, Redis, clocks, the signing
+		Long: `Looks at the log's streams and consumers, sync_interval, space and disks, Redis, clocks, the signing
 secrets (which one verified how many of the last events, which one is safe to remove, why
 signatures failed), the endpoints at Stripe, the mail relay (the notifier tries it, without
 a mail), the rights of the credentials given here, certificates, and the services with their

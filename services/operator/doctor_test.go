@@ -23,12 +23,14 @@ import (
 func (w *world) examine(code int) map[string][]doctor.Result {
 	w.t.Helper()
 	r := w.run("doctor", "-o", "json")
-	if r.code != code {
-		w.t.Errorf("exit code %d, want %d\n%s%s", r.code, code, r.out, r.err)
-	}
 	var all []doctor.Result
 	if err := json.Unmarshal([]byte(r.out), &all); err != nil {
 		w.t.Fatalf("%v in %s%s", err, r.out, r.err)
+	}
+	// The disk of the machine on which the tests run is not theirs to judge: see TestTheDisksUnderNATSAndRedisAreLookedAt.
+	full := slices.ContainsFunc(all, func(x doctor.Result) bool { return strings.HasSuffix(x.Check, " disk") && x.Status == doctor.Fail })
+	if r.code != code && (!full || r.code != 3) {
+		w.t.Errorf("exit code %d, want %d\n%s%s", r.code, code, r.out, r.err)
 	}
 	by := map[string][]doctor.Result{}
 	for _, x := range all {

@@ -73,6 +73,8 @@ type Patient struct {
 	Secrets []string
 	// Events is how many of the last events are looked at for secrets. Default 5000.
 	Events int
+	// Free tells the free and the whole bytes of the disk under a folder of this machine. Default: the function Free.
+	Free func(dir string) (free, size uint64, err error)
 	// Version is the commit of the program that asks.
 	Version string
 	// Narrow means that the rights are a service's own, which show what it works with and no more: what takes an operator's
@@ -97,7 +99,7 @@ func (p *Patient) parts() []part {
 		{p.storage, "nats storage"},
 		{p.rights, ""},
 		{p.redisAnswers, ""},
-		{p.redis, "redis policy, role, persistence, memory, clock"},
+		{p.redis, "redis policy, role, persistence, memory, disk, clock"},
 		{p.redisRights, ""},
 		{p.secrets, ""},
 		{p.signatures, "signatures"},
@@ -112,6 +114,9 @@ func (p *Patient) parts() []part {
 func (p *Patient) Examine(ctx context.Context) []Result {
 	if p.Events == 0 {
 		p.Events = 5000
+	}
+	if p.Free == nil {
+		p.Free = Free
 	}
 	var all, left []Result
 	for _, part := range p.parts() {

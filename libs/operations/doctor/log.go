@@ -82,7 +82,7 @@ func (p *Patient) storage(ctx context.Context) []Result {
 	if used > 0.95 {
 		space.Status = Fail
 	}
-	return []Result{sync, space}
+	return []Result{sync, space, p.natsDisk(s)}
 }
 
 func bytes(n uint64) string {

@@ -51,6 +51,7 @@ func (p *Patient) redis(ctx context.Context) []Result {
 			return err
 		}
 		all = append(all, judgeRedis(fields(info))...)
+		all = append(all, p.redisDisk(ctx, master, fields(info))...)
 		return nil
 	})
 	if err != nil {

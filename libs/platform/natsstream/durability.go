@@ -107,6 +107,8 @@ type Storage struct {
 	Used, Max uint64
 	// SyncAlways says that each message is on disk before its PubAck.
 	SyncAlways bool
+	// Dir is the store's folder on the server's machine.
+	Dir string
 	// Now is the server's clock.
 	Now time.Time
 }
@@ -158,6 +160,7 @@ func readStorage(ctx context.Context, monitorURL string) (Storage, error) {
 			Config *struct {
 				SyncAlways bool   `json:"sync_always"`
 				MaxStore   uint64 `json:"max_storage"`
+				Dir        string `json:"store_dir"`
 			} `json:"config"`
 			Stats struct {
 				Store uint64 `json:"storage"`
@@ -170,5 +173,6 @@ func readStorage(ctx context.Context, monitorURL string) (Storage, error) {
 	if varz.JetStream.Config == nil {
 		return Storage{}, errors.New("the NATS server has no JetStream: enable it in its configuration")
 	}
-	return Storage{Used: varz.JetStream.Stats.Store, Max: varz.JetStream.Config.MaxStore, SyncAlways: varz.JetStream.Config.SyncAlways, Now: varz.Now}, nil
+	c := varz.JetStream.Config
+	return Storage{Used: varz.JetStream.Stats.Store, Max: c.MaxStore, SyncAlways: c.SyncAlways, Dir: c.Dir, Now: varz.Now}, nil
 }
