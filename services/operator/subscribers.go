@@ -101,7 +101,8 @@ func (a *app) subscribersLagCommand() *cobra.Command {
 		Use:   "lag",
 		Short: "Say how far subscribers are behind; for monitoring",
 		Long: `Says for each subscriber how many facts it has yet to acknowledge and how long the oldest has
-waited. With --max-lag or --max-age it exits with 3 when one is over.
+waited. A mail that our notifier holds back until its next attempt is none of them, as in
+quotectl check lag. With --max-lag or --max-age it exits with 3 when one is over.
 
 ` + exitCodeHelp,
 		Example: "  quotectl subscribers lag\n  quotectl subscribers lag --consumer crm --max-lag 1000 --max-age 5m",

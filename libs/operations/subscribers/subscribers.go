@@ -37,22 +37,24 @@ type Subscriber struct {
 	Redelivered int    `json:"redelivered"`
 	// LastAck is when something was acknowledged last, zero if nothing ever was.
 	LastAck time.Time `json:"last_ack,omitzero"`
-	// Oldest is the first message that is not acknowledged, 0 when there is none; OldestAt is when it was stored.
+	// Waiting are the messages with which it is behind; what our own services hold back on purpose is none. Oldest is the
+	// first of them, 0 when there is none; OldestAt is when it was stored.
+	Waiting  uint64    `json:"waiting"`
 	Oldest   uint64    `json:"oldest,omitempty"`
 	OldestAt time.Time `json:"oldest_at,omitzero"`
 	Paused   bool      `json:"paused,omitempty"`
 }
 
-// Lag is how many messages it has yet to acknowledge.
-func (s Subscriber) Lag() uint64 { return s.Pending + uint64(max(s.Unacked, 0)) }
+// Lag is with how many messages it is behind.
+func (s Subscriber) Lag() uint64 { return s.Waiting }
 
 // Behind is how long its oldest message has waited, 0 when it has none.
 func (s Subscriber) Behind(now time.Time) time.Duration {
-	if s.OldestAt.IsZero() {
-		return 0
-	}
-	return max(now.Sub(s.OldestAt), 0)
+	return natsstream.Behind{Oldest: s.Oldest, Since: s.OldestAt}.Age(now)
 }
+
+// unacknowledged reports whether there is a message of its that it has not acknowledged, held back or not.
+func (s Subscriber) unacknowledged() bool { return s.Waiting > 0 || s.Pending > 0 || s.Unacked > 0 }
 
 // Takes reports whether messages of that subject are delivered to it.
 func (s Subscriber) Takes(subject string) bool {
@@ -126,27 +128,9 @@ func read(ctx context.Context, stream jetstream.Stream, info *jetstream.Consumer
 	if info.AckFloor.Last != nil {
 		s.LastAck = info.AckFloor.Last.UTC()
 	}
-	if s.Lag() == 0 {
-		return s, nil
-	}
-	// What follows the floor and is the consumer's is not acknowledged, or the floor would be further.
-	filters := s.Filters
-	if len(filters) == 0 {
-		filters = []string{">"}
-	}
-	for _, filter := range filters {
-		m, err := stream.GetMsg(ctx, s.AckFloor+1, jetstream.WithGetMsgSubject(filter))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
-		}
-		if err != nil {
-			return s, fmt.Errorf("read the oldest message of %s: %w", s.Name, err)
-		}
-		if s.Oldest == 0 || m.Sequence < s.Oldest {
-			s.Oldest, s.OldestAt = m.Sequence, m.Time.UTC()
-		}
-	}
-	return s, nil
+	behind, err := natsstream.ReadBehind(ctx, stream, info)
+	s.Waiting, s.Oldest, s.OldestAt = behind.Waiting, behind.Oldest, behind.Since
+	return s, err
 }
 
 // What is known of a subscriber and a fact.
@@ -178,7 +162,7 @@ func Standings(all []Subscriber, fact natsstream.Record) []Standing {
 		}
 		state := Missing
 		switch {
-		case fact.Sequence <= s.AckFloor, s.Lag() == 0, fact.Sequence <= s.Delivered && s.Unacked == 0:
+		case fact.Sequence <= s.AckFloor, !s.unacknowledged(), fact.Sequence <= s.Delivered && s.Unacked == 0:
 			state = Acknowledged
 		case fact.Sequence <= s.Delivered:
 			state = Delivered
