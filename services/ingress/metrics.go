@@ -19,9 +19,12 @@ const refused Outcome = "refused"
 type Metrics struct {
 	received *prometheus.CounterVec
 	refused  *prometheus.CounterVec
-	reloads  *prometheus.CounterVec
-	publish  prometheus.Histogram
-	inFlight prometheus.Gauge
+	// When something was refused last, by reason, and when a webhook's signature was right last.
+	refusedAt  *prometheus.GaugeVec
+	verifiedAt prometheus.Gauge
+	reloads    *prometheus.CounterVec
+	publish    prometheus.Histogram
+	inFlight   prometheus.Gauge
 	// Of the NATS server's store; not a number while its monitoring port does not answer.
 	storedBytes, maxBytes, syncAlways prometheus.Gauge
 }
@@ -37,6 +40,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "quittance_webhooks_refused_total",
 			Help: "Refused requests by reason.",
 		}, []string{"reason"}),
+		refusedAt: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "quittance_webhooks_refused_last_timestamp_seconds",
+			Help: "When a request was refused last by reason, Unix time; 0 for never since the start.",
+		}, []string{"reason"}),
+		verifiedAt: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "quittance_webhooks_verified_last_timestamp_seconds",
+			Help: "When the signature of a webhook of Stripe's was right last, stored or not, Unix time; 0 for never since the start. Requests of our own senders do not count.",
+		}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "quittance_webhooks_secrets_reloads_total",
 			Help: "Changes seen in the file of signing secrets: taken or refused.",
@@ -55,24 +66,31 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.maxBytes = prometheus.NewGauge(prometheus.GaugeOpts{Name: "quittance_log_max_bytes", Help: "Bytes above which the NATS server refuses new messages (max_file_store)."})
 	m.syncAlways = prometheus.NewGauge(prometheus.GaugeOpts{Name: "quittance_log_sync_always", Help: "1 where the NATS server syncs each message before it acknowledges, else 0."})
 	m.storage(natsstream.Storage{}, errUnread)
-	reg.MustRegister(m.received, m.refused, m.reloads, m.publish, m.inFlight, m.storedBytes, m.maxBytes, m.syncAlways)
+	reg.MustRegister(m.received, m.refused, m.refusedAt, m.verifiedAt, m.reloads, m.publish, m.inFlight, m.storedBytes, m.maxBytes, m.syncAlways)
 	for _, o := range append([]Outcome{refused}, Outcomes...) {
 		m.received.WithLabelValues(string(o))
 	}
 	for _, r := range Reasons() {
 		m.refused.WithLabelValues(string(r))
+		m.refusedAt.WithLabelValues(string(r))
 	}
 	m.reloads.WithLabelValues("taken")
 	m.reloads.WithLabelValues("refused")
 	return m
 }
 
-func (m *Metrics) count(outcome Outcome, reason Reason) {
+func (m *Metrics) count(outcome Outcome, reason Reason, at time.Time) {
 	m.received.WithLabelValues(string(outcome)).Inc()
 	if reason != "" {
 		m.refused.WithLabelValues(string(reason)).Inc()
+		m.refusedAt.WithLabelValues(string(reason)).Set(seconds(at))
 	}
 }
+
+// verified notes that Stripe signed something with a secret of ours, in time.
+func (m *Metrics) verified(at time.Time) { m.verifiedAt.Set(seconds(at)) }
+
+func seconds(at time.Time) float64 { return float64(at.UnixMilli()) / 1000 }
 
 // errUnread stands for a store that was not looked at yet.
 var errUnread = errors.New("not read")

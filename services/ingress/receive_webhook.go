@@ -78,7 +78,7 @@ func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	fault.Hit("ingress.before-response")
 	answer(w, &got)
-	rc.record(&got, rc.Now().Sub(began))
+	rc.record(&got, began)
 }
 
 // precheck refuses what its header alone condemns, so that its body is never read.
@@ -206,7 +206,9 @@ var bodyOf = func() map[string][]byte {
 
 // record writes the request's one log line and counts it. Nothing in the line is of a stranger's choosing: ids and types
 // come from genuine events only and are tokens.
-func (rc *Receiver) record(got *receipt, took time.Duration) {
+func (rc *Receiver) record(got *receipt, began time.Time) {
+	now := rc.Now()
+	took := now.Sub(began)
 	outcome, level, message := got.published.Outcome, zapcore.InfoLevel, "webhook stored"
 	switch {
 	case got.refusal == Stale, got.refusal == Future:
@@ -218,7 +220,10 @@ func (rc *Receiver) record(got *receipt, took time.Duration) {
 	case outcome == Conflict, outcome == Unreadable:
 		level, message = zapcore.ErrorLevel, "webhook stored aside"
 	}
-	rc.Metrics.count(outcome, got.refusal)
+	rc.Metrics.count(outcome, got.refusal, now)
+	if got.source == event.SourceWebhook { // told of genuine requests alone
+		rc.Metrics.verified(now)
+	}
 	line := rc.Log.Check(level, message)
 	if line == nil {
 		return

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -162,6 +163,12 @@ func TestBadRequestsAreRefusedWithTheirReasonAndNotStored(t *testing.T) {
 	for reason, n := range want {
 		r.wantMetric(fmt.Sprintf("quittance_webhooks_refused_total{reason=%q}", reason), fmt.Sprint(n))
 	}
+	for _, reason := range ingress.Reasons() { // when it was last, or 0
+		if got := r.metric(fmt.Sprintf("quittance_webhooks_refused_last_timestamp_seconds{reason=%q}", reason)); (got != "0") != (want[reason] > 0) {
+			t.Errorf("%s was refused %d times, last at %q", reason, want[reason], got)
+		}
+	}
+	r.wantMetric("quittance_webhooks_verified_last_timestamp_seconds", "0")
 	r.wantMetric(`quittance_webhooks_received_total{outcome="refused"}`, fmt.Sprint(len(cases)))
 	if alarms := r.lines("webhook refused: valid signature, bad time; check the clocks"); len(alarms) != 2 { // row 41
 		t.Errorf("%d clock alarms, want 2: the two genuine signatures with a bad time", len(alarms))
@@ -348,5 +355,21 @@ func TestHeadersBeyondTheLimitAreRefused(t *testing.T) {
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("answer = %d, want 431", res.StatusCode)
+	}
+}
+
+// What our own senders sign with our own secrets says nothing of Stripe's.
+func TestOnlyAWebhookOfStripesIsTheLastGoodOne(t *testing.T) {
+	noon := time.Now().Truncate(time.Second)
+	r := start(t, func(c *ingress.Config) { c.Now = func() time.Time { return noon } })
+	own := r.request(eventBody("evt_1", "charge.succeeded"))
+	own.Header.Set(ingress.SourceHeader, event.SourceReconcile)
+	if got := r.do(own); got.status != http.StatusOK {
+		t.Fatalf("answer = %d %s", got.status, got.code)
+	}
+	r.wantMetric("quittance_webhooks_verified_last_timestamp_seconds", "0")
+	r.wantPost(eventBody("evt_2", "charge.succeeded"), ingress.Stored)
+	if got, err := strconv.ParseFloat(r.metric("quittance_webhooks_verified_last_timestamp_seconds"), 64); err != nil || int64(got) != noon.Unix() {
+		t.Errorf("the last good webhook was at %v, %v; want %d", got, err, noon.Unix())
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"quittance.internal/libs/domain/stripeevent"
 	"quittance.internal/libs/operations/check"
 	"quittance.internal/libs/operations/reconcile"
-	"quittance.internal/libs/operations/scrape"
+	"quittance.internal/libs/operations/signatures"
 	"quittance.internal/libs/platform/stripegate"
 )
 
@@ -150,7 +150,7 @@ func (a *app) checkSilence(ctx context.Context, s check.Silence) error {
 		s.Stripe = recentEvents(stripegate.New(stripe))
 	}
 	s.Unset = c.IngressAdminURL == ""
-	s.Signatures, s.Unread = ingressSignatures(ctx, c.IngressAdminURL)
+	s.Signatures, s.Unread = a.signatures(ctx, c)
 	return a.verdict(s.Run(ctx))
 }
 
@@ -201,28 +201,16 @@ func atStripe(account string, body []byte) (check.AtStripe, error) {
 	return check.AtStripe{Account: account, ID: head.ID, Type: head.Type, Created: time.Unix(head.Created, 0)}, nil
 }
 
-// ingressSignatures reads ingress's counters, or says why it cannot.
-func ingressSignatures(ctx context.Context, adminURL string) (*check.Signatures, string) {
-	if adminURL == "" {
+// signatures reads ingress's figures, or says why it cannot.
+func (a *app) signatures(ctx context.Context, c Config) (*signatures.Figures, string) {
+	if c.IngressAdminURL == "" {
 		return nil, "INGRESS_ADMIN_URL is not set"
 	}
-	samples, err := scrape.Read(ctx, adminURL)
+	figures, err := signatures.Read(ctx, c.IngressAdminURL, a.now)
 	if err != nil {
 		return nil, err.Error()
 	}
-	s := check.Signatures{Bad: map[string]float64{}}
-	for _, sample := range samples.Of("quittance_webhooks_received_total") {
-		if sample.Labels["outcome"] != "refused" {
-			s.Good += sample.Value
-		}
-	}
-	for _, sample := range samples.Of("quittance_webhooks_refused_total") {
-		s.Bad[sample.Labels["reason"]] = sample.Value
-	}
-	for _, sample := range samples.Of("process_start_time_seconds") {
-		s.Since = time.Unix(int64(sample.Value), 0)
-	}
-	return &s, ""
+	return figures, ""
 }
 
 // verdict prints what a check came to: exit code 3 for what was found, 1 where it could not look.

@@ -38,7 +38,9 @@ commands. What it prints as REF can be given to it again. It takes
 Steps carry the time since the first one. E-mail addresses are masked.
 
 --why-not-paid and --why-no-email explain an absence: they walk the chain of what must
-happen to a quote and name the first link that is missing, with the next command.
+happen to a quote and name the first link that is missing, with the next command. With
+INGRESS_ADMIN_URL they know whether ingress refuses Stripe's webhooks (a rotated secret, a
+wrong clock): that leaves no trace in the log. A link of which nothing is known has a ?.
 
 ` + exitCodeHelp,
 		Example: `  quotectl explain q_1042

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"quittance.internal/libs/operations/rebuild"
+	"quittance.internal/libs/operations/signatures"
 	"quittance.internal/libs/operations/why"
 )
 
@@ -23,14 +24,31 @@ func (a *app) why(ctx context.Context, id string, judge func(why.Situation) why.
 	if err != nil {
 		return err
 	}
-	situation, err := why.Gatherer{Log: b.log, Reader: b.reader, Rules: rules, Now: a.now}.Gather(ctx, id)
+	c, err := a.config()
+	if err != nil {
+		return err
+	}
+	g := why.Gatherer{Log: b.log, Reader: b.reader, Rules: rules, Now: a.now}
+	if c.IngressAdminURL != "" {
+		g.Signatures = func(ctx context.Context) (*signatures.Figures, error) {
+			return signatures.Read(ctx, c.IngressAdminURL, a.now)
+		}
+	}
+	situation, err := g.Gather(ctx, id)
 	if err != nil {
 		return err
 	}
 	answer := judge(situation)
 	v := view{document: answer, table: table{columns: []string{"", "LINK", "WHAT IS KNOWN"}}}
 	for _, s := range answer.Steps {
-		v.table.add(map[bool]string{true: "ok", false: "MISSING"}[s.Holds], s.Link, dash(s.Detail))
+		held := "MISSING"
+		switch {
+		case s.Unknown:
+			held = "?"
+		case s.Holds:
+			held = "ok"
+		}
+		v.table.add(held, s.Link, dash(s.Detail))
 	}
 	v.after = []string{"", answer.Because, "next: " + answer.Next}
 	return a.show(v)

@@ -9,6 +9,7 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/operations/advice"
+	"quittance.internal/libs/operations/signatures"
 	"quittance.internal/libs/platform/natsstream"
 )
 
@@ -54,23 +55,9 @@ type Silence struct {
 	Quiet time.Duration
 	// Signatures are ingress's counters since its start, nil where they cannot be read, which Unread then explains; Unset says
 	// that nobody has named ingress's address.
-	Signatures *Signatures
+	Signatures *signatures.Figures
 	Unread     string
 	Unset      bool
-}
-
-// Signatures counts what ingress made of requests.
-type Signatures struct {
-	// Since is when ingress started, zero where it does not say.
-	Since time.Time `json:"since,omitzero"`
-	// Good are requests whose signature was right; Bad those of each reason that says it was not.
-	Good float64            `json:"good"`
-	Bad  map[string]float64 `json:"bad"`
-}
-
-// failures are those that a sender with a wrong secret or clock causes. A request without a signature is anybody's.
-func (s Signatures) failures() float64 {
-	return s.Bad["no_matching_signature"] + s.Bad["stale"] + s.Bad["future"]
 }
 
 // heard is what the log tells of an account: its newest event, and its newest webhook.
@@ -315,12 +302,8 @@ func (s Silence) signatures(v *Verdict) {
 		v.find(Unknown, "deploy/runbooks/service-down.md", "how many signatures have failed cannot be seen: %s", s.Unread)
 		return
 	}
-	bad := s.Signatures.failures()
+	bad, share := s.Signatures.Failures(), s.Signatures.Share()
 	all := bad + s.Signatures.Good
-	share := 0.0
-	if all > 0 {
-		share = bad / all
-	}
 	v.Measures = append(v.Measures, Measure{Name: "signature_failures", Value: bad}, Measure{Name: "signature_failure_percent", Value: float64(int(share*1000)) / 10, Warn: 5, Critical: 50})
 	const enough = 5 // below it one forger makes a share
 	switch text := s.failed(bad, all); {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -18,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quittance.internal/libs/operations/scrape"
+	"quittance.internal/libs/operations/signatures"
 )
 
 // services looks whether each is ready and of which version it is.
@@ -83,15 +85,6 @@ func unready(ctx context.Context, admin string) string {
 	return body.Reason
 }
 
-// why explains the reasons under which ingress counts refused signatures.
-var why = map[string]string{
-	"missing_signature":     "no signature: not Stripe",
-	"malformed_signature":   "a header that Stripe never sends",
-	"no_matching_signature": "a changed body, another endpoint's or mode's secret, or a forgery",
-	"stale":                 "genuine and more than 5 min old: this machine's clock is ahead, or an old delivery was sent again",
-	"future":                "genuine and dated ahead: this machine's clock is behind",
-}
-
 // signatures tells why signatures failed since ingress started.
 func (p *Patient) signatures(ctx context.Context) []Result {
 	const name = "signatures"
@@ -99,18 +92,21 @@ func (p *Patient) signatures(ctx context.Context) []Result {
 	if i < 0 || p.Services[i].URL == "" {
 		return skipped(name, "set INGRESS_ADMIN_URL", "why signatures failed: INGRESS_ADMIN_URL is not set")
 	}
-	samples, err := scrape.Read(ctx, p.Services[i].URL)
+	figures, err := signatures.Read(ctx, p.Services[i].URL, p.Now)
 	if err != nil {
 		return skipped(name, "deploy/runbooks/service-down.md", "%v", err)
 	}
 	var all []Result
-	for _, s := range samples.Of("quittance_webhooks_refused_total") {
-		reason := s.Labels["reason"]
-		if s.Value == 0 || why[reason] == "" {
+	for _, reason := range slices.Sorted(maps.Keys(figures.Bad)) {
+		n, why := figures.Bad[reason], signatures.Meaning(reason)
+		if n == 0 || why == "" {
 			continue
 		}
-		r := result(name, Warn, "deploy/runbooks/signatures-fail.md", "%.0f failed since ingress started: %s (%s)", s.Value, reason, why[reason])
-		if reason == "missing_signature" || reason == "malformed_signature" {
+		r := result(name, Warn, "deploy/runbooks/signatures-fail.md", "%.0f failed since ingress started: %s (%s)", n, reason, why)
+		if last := figures.LastBad[reason]; !last.IsZero() {
+			r.Found += ", the last at " + last.Format(time.RFC3339)
+		}
+		if signatures.Strangers(reason) {
 			r.Status, r.Next = OK, ""
 		}
 		all = append(all, r)

@@ -41,23 +41,38 @@ func (s Samples) Of(name string) []Sample {
 	return found
 }
 
+// Page is what a service told at one time.
+type Page struct {
+	Samples
+	// Clock is the service's own clock, in whole seconds; zero where it does not tell.
+	Clock time.Time
+}
+
 // Read asks an admin address, such as http://127.0.0.1:9100, for /metrics. It takes three seconds at most.
-func Read(ctx context.Context, adminURL string) (Samples, error) {
+func Read(ctx context.Context, adminURL string) (Page, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, adminURL+"/metrics", http.NoBody)
 	if err != nil {
-		return nil, fmt.Errorf("read metrics: %w", err)
+		return Page{}, fmt.Errorf("read metrics: %w", err)
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("read metrics: %w", err)
+		return Page{}, fmt.Errorf("read metrics: %w", err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("read metrics of %s: it answers %s", adminURL, res.Status)
+		return Page{}, fmt.Errorf("read metrics of %s: it answers %s", adminURL, res.Status)
 	}
-	return Parse(io.LimitReader(res.Body, maxBody))
+	samples, err := Parse(io.LimitReader(res.Body, maxBody))
+	if err != nil {
+		return Page{}, err
+	}
+	clock, err := http.ParseTime(res.Header.Get("Date"))
+	if err != nil {
+		clock = time.Time{}
+	}
+	return Page{samples, clock}, nil
 }
 
 // Parse reads the text format of Prometheus.

@@ -15,13 +15,14 @@ import (
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/domain/seller"
 	"quittance.internal/libs/operations/mask"
+	"quittance.internal/libs/operations/signatures"
 	"quittance.internal/libs/operations/story"
 	"quittance.internal/libs/platform/deadletter"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
 )
 
-// lookAhead bounds how many messages in flight are read to see whether they name the quote.
+// lookAhead bounds how many of Stripe's messages in flight are read to see whether they name the quote.
 const lookAhead = 1000
 
 // Gatherer finds out what is known about a quote.
@@ -30,6 +31,8 @@ type Gatherer struct {
 	Reader *redisquote.Reader
 	Rules  projection.Rules
 	Now    func() time.Time
+	// Signatures reads ingress's figures; nil where its address is not known.
+	Signatures func(context.Context) (*signatures.Figures, error)
 }
 
 // Gather puts the situation of a quote together. A quote that the log does not know is no error.
@@ -50,13 +53,14 @@ func (g Gatherer) Gather(ctx context.Context, quoteID string) (Situation, error)
 	if s.Revision > 0 {
 		last := a.Revisions[len(a.Revisions)-1]
 		account, s.ExpiresAt, s.StripeOff = last.Account, last.ExpiresAt, !last.Document.Payment.Stripe
+		s.OfferedAt = last.PublishedAt
 		if err := g.offer(ctx, &s, &a); err != nil {
 			return s, err
 		}
 	}
 	for _, step := range []func() error{
 		func() error { return g.payments(ctx, &s, account) },
-		func() error { return g.inFlight(ctx, &s) },
+		func() error { return g.inFlight(ctx, &s, records) },
 		func() error { return g.aside(ctx, &s) },
 		func() error { return g.mail(ctx, &s, records) },
 	} {
@@ -64,14 +68,29 @@ func (g Gatherer) Gather(ctx context.Context, quoteID string) (Situation, error)
 			return s, err
 		}
 	}
+	g.signatures(ctx, &s)
 	return s, nil
+}
+
+// signatures asks ingress, whose silence is no fault of the question.
+func (g Gatherer) signatures(ctx context.Context, s *Situation) {
+	if g.Signatures == nil {
+		s.NoSignatures = "ingress's figures are out of reach here; with INGRESS_ADMIN_URL quotectl reads them"
+		return
+	}
+	var err error
+	if s.Signatures, err = g.Signatures(ctx); err != nil {
+		s.Signatures, s.NoSignatures = nil, err.Error()
+	}
 }
 
 // offer finds out whether the quote can be checked out, and whether somebody did.
 func (g Gatherer) offer(ctx context.Context, s *Situation, a *quote.Aggregate) error {
 	last := a.Revisions[len(a.Revisions)-1]
 	for _, c := range a.Checkouts(s.Revision) {
-		s.Checkouts++
+		if s.Checkouts++; s.Checkouts == 1 {
+			s.OfferedAt = c.Request.RequestedAt
+		}
 		if c.Session != "" {
 			s.Session, s.SessionEnds = c.Session, c.Request.ExpiresAt
 		}
@@ -135,25 +154,43 @@ func orEmpty(facts []byte) []byte {
 	return facts
 }
 
-// inFlight counts the messages naming the quote that payments has not acknowledged.
-func (g Gatherer) inFlight(ctx context.Context, s *Situation) error {
-	for _, stream := range []string{event.StreamQuotes, event.StreamStripe} {
-		c, err := g.Log.JetStream().Consumer(ctx, stream, natsstream.DurablePayments)
+// inFlight counts the messages naming the quote that payments has not worked on. Its own are known; those of Stripe's are
+// looked through, the first of them only where payments is far behind.
+func (g Gatherer) inFlight(ctx context.Context, s *Situation, own []natsstream.Record) error {
+	for _, name := range []string{event.StreamQuotes, event.StreamStripe} {
+		stream, err := g.Log.JetStream().Stream(ctx, name)
 		if err != nil {
-			return fmt.Errorf("look up consumer %s of %s: %w", natsstream.DurablePayments, stream, err)
+			return fmt.Errorf("look up stream %s: %w", name, err)
 		}
-		info := c.CachedInfo()
-		if info.NumPending+uint64(max(info.NumAckPending, 0)) == 0 {
-			continue
+		c, err := stream.Consumer(ctx, natsstream.DurablePayments)
+		if err != nil {
+			return fmt.Errorf("look up consumer %s of %s: %w", natsstream.DurablePayments, name, err)
 		}
-		records, err := g.Log.Scan(ctx, stream, info.AckFloor.Stream+1, lookAhead)
+		behind, err := natsstream.ReadBehind(ctx, stream, c.CachedInfo())
 		if err != nil {
 			return err
 		}
+		if behind.Oldest == 0 {
+			continue
+		}
+		records := own
+		if name == event.StreamStripe {
+			if records, err = g.Log.Scan(ctx, name, behind.Oldest, lookAhead); err != nil {
+				return err
+			}
+			if behind.Waiting > lookAhead {
+				s.Unseen = behind.Waiting - lookAhead
+			}
+		}
 		for _, r := range records {
-			_, err := g.Reader.Outcome(ctx, stream, r.Sequence)
-			if s.names(r.Subject, r.Data) && errors.Is(err, redisquote.ErrNotFound) {
+			if r.Sequence < behind.Oldest || !s.names(r.Subject, r.Data) {
+				continue
+			}
+			switch _, err := g.Reader.Outcome(ctx, name, r.Sequence); {
+			case errors.Is(err, redisquote.ErrNotFound):
 				s.InFlight++
+			case err != nil:
+				return err
 			}
 		}
 	}
@@ -215,8 +252,7 @@ func (g Gatherer) mail(ctx context.Context, s *Situation, records []natsstream.R
 	if err != nil {
 		return fmt.Errorf("look up consumer %s: %w", natsstream.DurableNotifier, err)
 	}
-	info := c.CachedInfo()
-	s.NotifierBehind = info.AckFloor.Stream < paid.Sequence && (info.NumPending > 0 || info.NumAckPending > 0)
+	s.NotifierBehind = c.CachedInfo().AckFloor.Stream < paid.Sequence
 	l, _, err := deadletter.Find(ctx, g.Log, deadletter.Key{Consumer: natsstream.DurableNotifier, Stream: event.StreamQuotes, Sequence: paid.Sequence})
 	if err == nil && l.State != deadletter.Resolved {
 		s.NotifierDead = l.Reason

@@ -9,13 +9,17 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"quittance.internal/libs/operations/signatures"
 )
 
 // Step is one link of the chain.
 type Step struct {
-	Link   string `json:"link"`
-	Holds  bool   `json:"holds"`
-	Detail string `json:"detail"`
+	Link  string `json:"link"`
+	Holds bool   `json:"holds"`
+	// Unknown: nothing tells whether it holds; it is passed over.
+	Unknown bool   `json:"unknown,omitempty"`
+	Detail  string `json:"detail"`
 }
 
 // Answer names the first link that is missing.
@@ -47,12 +51,18 @@ type Situation struct {
 	Checkouts   int
 	Session     string
 	SessionEnds time.Time
+	// OfferedAt is since when it may have been paid: the first checkout of the revision, or else its publication.
+	OfferedAt time.Time
+	// Signatures are ingress's figures, nil where they cannot be read, which NoSignatures then explains.
+	Signatures   *signatures.Figures
+	NoSignatures string
 	// Events are the Stripe events that bear on the quote.
 	Events int
 	// Aside are messages that name the quote and were refused, set aside or ignored: why, and as explain takes them.
 	Aside []Aside
-	// InFlight are messages that payments has not come to.
-	InFlight uint64
+	// InFlight are messages that name the quote and that payments has not come to; Unseen are others that wait behind so many
+	// that nobody looked whether they name it.
+	InFlight, Unseen uint64
 	// Status and Flags are those of its payments.
 	Status string
 	Flags  []string
@@ -93,11 +103,18 @@ func (w *walk) holds(ok bool, link, detail, because, next string) {
 	if w.done {
 		return
 	}
-	w.Steps = append(w.Steps, Step{link, ok, detail})
+	w.Steps = append(w.Steps, Step{Link: link, Holds: ok, Detail: detail})
 	if !ok {
 		w.done = true
 		w.Steps[len(w.Steps)-1].Detail = because
 		w.Missing, w.Because, w.Next = link, because, next
+	}
+}
+
+// unknown adds a link of which nothing is known, and passes over it.
+func (w *walk) unknown(link, detail string) {
+	if !w.done {
+		w.Steps = append(w.Steps, Step{Link: link, Unknown: true, Detail: detail})
 	}
 }
 
@@ -152,6 +169,8 @@ func (s *Situation) notBegun(w *walk) {
 	w.holds(s.Checkouts > 0, "the customer has checked out", fmt.Sprintf("%d times", s.Checkouts), "nobody has clicked Check out", "quotectl quotes get "+s.Quote)
 	w.holds(s.Session != "", "a Checkout Session was opened", s.Session,
 		"Check out was clicked and no session came of it: Stripe was not reachable, or refused", s.explain())
+	s.webhooks(w)
+	s.worked(w)
 	ended := !s.SessionEnds.IsZero() && s.Now.After(s.SessionEnds)
 	w.holds(!ended, "the session is open", "until "+s.SessionEnds.UTC().Format(time.RFC3339),
 		"session "+s.Session+" ended at "+s.SessionEnds.UTC().Format(time.RFC3339)+" and no event of it came: the customer did not pay, or events are lost",
@@ -162,11 +181,11 @@ func (s *Situation) notBegun(w *walk) {
 
 // begun: there are events, and the quote is not paid.
 func (s *Situation) begun(w *walk) {
-	w.holds(s.InFlight == 0, "payments has worked on every message", "",
-		fmt.Sprintf("payments has not come to %d messages yet", s.InFlight), "quotectl check conservation")
+	s.worked(w)
 	if s.Status == "review" {
 		w.holds(false, "the payment is what was asked for", "", "a payment needs review: "+s.reviewReason(), s.explain())
 	}
+	s.webhooks(w)
 	if s.Status == "processing" {
 		w.holds(false, "the money has come", "", "a payment is processing: a delayed method takes days until Stripe says that it succeeded", s.explain())
 	}
@@ -181,6 +200,19 @@ func (s *Situation) begun(w *walk) {
 		w.holds(false, "an attempt to pay has succeeded", "", "the last attempt failed; the customer can try again", s.explain())
 	}
 	w.holds(false, "a payment was settled", "", fmt.Sprintf("%d events bear on it and none says that money came", s.Events), "quotectl reconcile report")
+}
+
+// worked looks whether payments has come to everything that may be of the quote.
+func (s *Situation) worked(w *walk) {
+	const link = "payments has worked on every message"
+	switch {
+	case s.InFlight > 0:
+		w.holds(false, link, "", fmt.Sprintf("payments has not come to %d messages yet", s.InFlight), "quotectl check conservation")
+	case s.Unseen > 0:
+		w.holds(false, link, "", fmt.Sprintf("payments is far behind: %d messages wait beyond those that were looked through for this quote", s.Unseen), "quotectl check lag")
+	default:
+		w.holds(true, link, "", "", "")
+	}
 }
 
 func (s *Situation) has(flag string) bool {

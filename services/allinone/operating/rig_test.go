@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -35,6 +36,8 @@ type rig struct {
 	cache redis.UniversalClient
 	// patience is how long eventually waits, grace is the workers' REBUILD_GRACE.
 	patience, grace time.Duration
+	// env are more settings of quotectl's.
+	env map[string]string
 }
 
 func newRig(tb testing.TB) *rig {
@@ -173,6 +176,7 @@ type answer struct {
 
 func (r *rig) lookup() func(name string) (string, bool) {
 	env := map[string]string{"NATS_URL": r.nats.URL, "REDIS_URL": r.redis.URL, "TZ": "UTC"}
+	maps.Copy(env, r.env)
 	return func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 }
 

@@ -3,9 +3,13 @@ package operating_test
 import (
 	"encoding/json"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/operations/why"
+	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/services/operator/scenario"
 )
 
@@ -67,4 +71,30 @@ func TestAbsencesAreExplainedOnARealSystem(t *testing.T) {
 	missing("q_1", "--why-not-paid", "payments has worked on every message")
 	r.quotectl("explain", "q_1", "--why-not-paid").want(t, 0, "MISSING", "next: quotectl")
 	r.quotectl("explain", "q_1", "--why-not-paid", "--why-no-email").want(t, 2, "ask one")
+}
+
+// What payments has taken and not finished is in flight, although nothing is pending.
+func TestWhatIsUnderWayIsNoAbsence(t *testing.T) {
+	r := newRig(t)
+	stop := r.worker()
+	r.publish(1, 2)
+	r.settled()
+	stop()
+	r.quotectl("explain", "q_1", "--why-not-paid").want(t, 0, "MISSING  it is to be paid by Stripe")
+	r.play("paid", "q_1")
+	c, err := r.log.JetStream().Consumer(t.Context(), event.StreamStripe, natsstream.DurablePayments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for { // a worker takes them all and dies
+		_, err := c.Next(jetstream.FetchMaxWait(30 * time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := c.Info(t.Context()); err != nil || info.NumPending == 0 {
+			break
+		}
+	}
+	r.quotectl("explain", "q_1", "--why-not-paid").want(t, 0,
+		"MISSING  payments has worked on every message", "payments has not come to ", "next: quotectl check conservation")
 }
