@@ -23,8 +23,9 @@ func (a *app) doctorCommand() *cobra.Command {
 		Long: `Looks at the log's streams and consumers, sync_interval, space and disks, Redis, clocks, the signing
 secrets (which one verified how many of the last events, which one is safe to remove, why
 signatures failed), the endpoints at Stripe, the mail relay (the notifier tries it, without
-a mail), the rights of the credentials given here, certificates, and the services with their
-versions. One line each: ok, warn, fail, or not checked, which is never taken for ok.
+a mail), the rights of the credentials given here, certificates and what verifies them, and the
+services with their versions. One line each: ok, warn, fail, or not checked, which is never
+taken for ok.
 
 It exits with 3 when a line says fail. Probes of rights are writes that cannot take hold.
 
@@ -55,13 +56,16 @@ func (a *app) doctor(ctx context.Context, events int) error {
 	}
 	p := doctor.Patient{
 		Now: a.now, MonitorURL: c.MonitorURL, Barrier: c.Barrier, Mode: mode, StripeKey: stripe.Key.Reveal(), Events: events, Version: thisBuild().Version,
-		TLS: []string{c.QuotesURL, c.IngressURL, stripe.Base},
+		TLS: tlsEndpoints(c, stripe.Base),
 		Services: []doctor.Service{
 			{Name: "ingress", Setting: "INGRESS_ADMIN_URL", URL: c.IngressAdminURL},
 			{Name: "payments", Setting: "PAYMENTS_URL", URL: c.PaymentsURL},
 			{Name: "notifier", Setting: "NOTIFIER_URL", URL: c.NotifierURL},
 			{Name: "quotes", Setting: "QUOTES_ADMIN_URL", URL: c.QuotesAdminURL},
 		},
+	}
+	if c.NATS != nil {
+		p.Creds = c.NATS.Creds
 	}
 	for entry := range strings.SplitSeq(c.WebhookSecrets.Reveal(), ",") {
 		if name, _, ok := strings.Cut(entry, "="); ok {
@@ -88,6 +92,21 @@ func (a *app) doctor(ctx context.Context, events int) error {
 		}
 	}
 	return a.showExamination(p.Examine(ctx))
+}
+
+// tlsEndpoints are all addresses that are known here; doctor finds out which are reached by TLS.
+func tlsEndpoints(c Config, stripe string) []doctor.Endpoint {
+	var all []doctor.Endpoint
+	if c.NATS != nil {
+		all = append(all, doctor.Endpoint{URL: c.NATS.URL.Reveal(), CA: c.NATS.CA, CASetting: "NATS_CA"}) // hosts alone are printed
+	}
+	if c.Redis != nil {
+		all = append(all, doctor.Endpoint{URL: c.Redis.URL.Reveal(), CA: c.Redis.CA, CASetting: "REDIS_CA"}) // as above
+	}
+	for _, u := range []string{c.QuotesURL, c.IngressURL, stripe, c.IngressAdminURL, c.PaymentsURL, c.NotifierURL, c.QuotesAdminURL, c.MonitorURL} {
+		all = append(all, doctor.Endpoint{URL: u})
+	}
+	return all
 }
 
 func (a *app) showExamination(all []doctor.Result) error {

@@ -1,11 +1,9 @@
 package operator_test
 
 import (
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -245,26 +243,6 @@ func TestTheRelayIsTriedByTheNotifier(t *testing.T) {
 	want(t, w.examine(0), "mail relay", doctor.OK, "mail.example:587")
 	answer = `{"relay":"mail.example:587","error":"dial: x509: certificate has expired"}`
 	want(t, w.examine(3), "mail relay", doctor.Fail, "certificate has expired")
-}
-
-func TestACertificateThatEndsIsFound(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.NotFoundHandler())
-	server.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	server.StartTLS()
-	defer server.Close()
-	leaf := server.Certificate()
-	patient := doctor.Patient{Now: time.Now, TLS: []string{server.URL, "http://127.0.0.1:1"}}
-	for _, c := range []struct {
-		before time.Duration
-		status doctor.Status
-	}{{20 * 24 * time.Hour, doctor.OK}, {13 * 24 * time.Hour, doctor.Warn}, {-time.Hour, doctor.Fail}} {
-		patient.Now = func() time.Time { return leaf.NotAfter.Add(-c.before) }
-		by := map[string][]doctor.Result{}
-		for _, r := range patient.Examine(t.Context()) {
-			by[r.Check] = append(by[r.Check], r)
-		}
-		want(t, by, "certificate 127.0.0.1", c.status, leaf.NotAfter.UTC().Format(time.DateOnly))
-	}
 }
 
 func TestClocksAreCompared(t *testing.T) {

@@ -67,8 +67,9 @@ type Patient struct {
 	// Barrier says that the services sync the server's store themselves: DURABILITY=barrier.
 	Barrier  bool
 	Services []Service
-	// TLS are the addresses (URLs) that clients verify certificates of.
-	TLS []string
+	// TLS are the addresses that clients verify certificates of, and Creds the file of credentials for NATS, or empty.
+	TLS   []Endpoint
+	Creds string
 	// Secrets are the names of the signing secrets that are configured here, as far as is known.
 	Secrets []string
 	// Events is how many of the last events are looked at for secrets. Default 5000.

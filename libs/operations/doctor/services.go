@@ -2,16 +2,11 @@ package doctor
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -141,62 +136,4 @@ func (p *Patient) relay(ctx context.Context) []Result {
 		return []Result{result(name, Fail, "deploy/runbooks/relay-down.md", "%s: %s", answer.Relay, answer.Error)}
 	}
 	return []Result{result(name, OK, "", "%s: connected, greeted and logged in, no mail sent", answer.Relay)}
-}
-
-// expiry is from when on a certificate's end is worth a warning.
-const expiry = 14 * 24 * time.Hour
-
-// certificates looks at the certificate of every address that is reached by TLS.
-func (p *Patient) certificates(ctx context.Context) []Result {
-	var all []Result
-	for _, address := range p.TLS {
-		u, err := url.Parse(address)
-		if err != nil || u.Host == "" {
-			continue
-		}
-		port := map[string]string{"https": "443", "rediss": "6379", "tls": "4222"}[u.Scheme]
-		if port == "" {
-			continue
-		}
-		if u.Port() != "" {
-			port = u.Port()
-		}
-		all = append(all, p.certificate(ctx, u.Hostname(), port))
-	}
-	if len(all) == 0 {
-		return skipped("certificates", "", "no address that is known here is reached by TLS")
-	}
-	return all
-}
-
-func (p *Patient) certificate(ctx context.Context, host, port string) Result {
-	name := "certificate " + host
-	// The certificate is judged below: one that cannot be verified is to be told of, with its dates.
-	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: timeout}, Config: &tls.Config{ServerName: host, InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}} //nolint:gosec // see above
-	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(host, port))
-	if err != nil {
-		return result(name, NotChecked, "", "%v", err)
-	}
-	defer conn.Close()
-	secure, ok := conn.(*tls.Conn)
-	if !ok || len(secure.ConnectionState().PeerCertificates) == 0 {
-		return result(name, NotChecked, "", "it shows no certificate")
-	}
-	return judgeCertificate(name, host, secure.ConnectionState().PeerCertificates, p.Now())
-}
-
-func judgeCertificate(name, host string, chain []*x509.Certificate, now time.Time) Result {
-	leaf := chain[0]
-	left := leaf.NotAfter.Sub(now)
-	found := fmt.Sprintf("good until %s (%d days)", leaf.NotAfter.UTC().Format(time.DateOnly), int(left.Hours())/24)
-	const renew = "renew it; see who issues it"
-	switch {
-	case left <= 0:
-		return result(name, Fail, renew, "expired on %s", leaf.NotAfter.UTC().Format(time.DateOnly))
-	case leaf.VerifyHostname(host) != nil:
-		return result(name, Fail, renew, "it is not for %s; %s", host, found)
-	case left < expiry:
-		return result(name, Warn, renew, "%s", found)
-	}
-	return result(name, OK, "", "%s", found)
 }

@@ -4,6 +4,7 @@ package natstest
 
 import (
 	"bytes"
+	"crypto/tls"
 	"net"
 	"os"
 	"path/filepath"
@@ -51,12 +52,21 @@ func StartSynced(tb testing.TB) *Server {
 	return start(tb, true)
 }
 
-func start(tb testing.TB, syncAlways bool) *Server {
+// StartTLS is StartEmpty with TLS, which the server demands of its clients after its greeting, as it does by default.
+func StartTLS(tb testing.TB, cfg *tls.Config) *Server {
+	tb.Helper()
+	return start(tb, false, func(o *server.Options) { o.TLS, o.TLSConfig, o.TLSTimeout = true, cfg, 10 })
+}
+
+func start(tb testing.TB, syncAlways bool, changes ...func(*server.Options)) *Server {
 	tb.Helper()
 	s := &Server{tb: tb, opts: server.Options{
 		Host: "127.0.0.1", Port: port(tb), HTTPHost: "127.0.0.1", HTTPPort: port(tb),
 		JetStream: true, StoreDir: tb.TempDir(), SyncAlways: syncAlways, NoSigs: true, NoLog: true,
 	}}
+	for _, change := range changes {
+		change(&s.opts)
+	}
 	s.start()
 	tb.Cleanup(s.Stop)
 	return s
