@@ -15,7 +15,6 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/operations/advice"
-	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/operations/mask"
 	"quittance.internal/libs/operations/selection"
 	"quittance.internal/libs/operations/story"
@@ -283,13 +282,9 @@ func (s *Service) showRaw(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := s.journal.Ready(c.Context()); err != nil {
-		return advice.New("quotectl declare", "the journal cannot be written, so nothing is opened: %w", err)
-	}
-	if err := s.journal.Note(c.Context(), journal.Entry{Action: "event_opened", Who: c.token.Name, Reason: reason, Target: page.Place}); err != nil {
+	if err := s.opened(c, "event_opened", reason, page.Place); err != nil {
 		return err
 	}
-	c.result = "event_opened"
 	page.Tab, page.Body, page.Broken = tabRaw, string(page.Record.Data), !utf8.Valid(page.Record.Data)
 	if page.Broken {
 		page.Body = strconv.QuoteToASCII(page.Body)

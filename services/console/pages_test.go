@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/reconcile"
 	"quittance.internal/libs/platform/deadletter"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
@@ -25,8 +26,13 @@ func TestHostileContentIsTextOnEveryPage(t *testing.T) {
 	body := `{"id":"evt_h","data":{"object":{"billing_details":{"name":"Jan ` + hostile + `","email":"jan@kowalski.example"},"description":"` + hostile + `\"><img src=x onerror=alert(1)>"}}}`
 	f.stored("evt_h", "charge.refunded", body, &redisquote.Outcome{Outcome: "refused", Reason: "no " + hostile + " for jan@kowalski.example", At: time.Now()})
 	f.buried("evt_d", "panic: "+hostile)
+	f.ran(reconcile.Run{
+		ID: "run1", Order: reconcile.Order{Who: hostile, Account: hostile, Why: hostile}, State: reconcile.Failed, Progress: hostile,
+		Error: hostile + " jan@kowalski.example", Next: hostile, Report: found(),
+	})
 	b := f.signedIn(viewerToken)
 	for _, path := range []string{
+		"/doctor", "/reconcile", "/reconcile?class=" + hostile, "/reconcile?class=here",
 		"/overview", "/conservation", "/quotes", "/events?outcome=", "/events/evt_h", "/events/evt_h?tab=headers", "/events/STRIPE:1", "/dead", "/dead?state=all&cause=" + hostile,
 		"/dead/letter/1", "/mail", "/subscribers", "/subscribers?fact=" + hostile, "/journal", "/journal?who=" + hostile, "/journal/verify", "/search?q=" + hostile,
 		"/events?outcome=failed&quote=" + hostile, "/events?outcome=&type=" + hostile + "&since=" + hostile, "/quotes?seller=" + hostile, "/mail?state=" + hostile, "/nothing" + hostile,

@@ -49,6 +49,8 @@ var rights = map[string]string{
 	"POST /replays/{id}/cancel": actors,
 	"GET /mail":                 lookers,
 	"GET /mail/{id}":            lookers,
+	"GET /mail/{id}/preview":    actors,
+	"POST /mail/{id}/preview":   actors,
 	"GET /mail/{id}/resend":     actors,
 	"POST /mail/{id}/resend":    actors,
 	"GET /subscribers":          lookers,

@@ -58,6 +58,8 @@ func (s *Service) table() []route {
 		{http.MethodPost, "/replays/{id}/cancel", s.cancelReplay, actor},
 		{http.MethodGet, "/mail", s.listMails, viewer},
 		{http.MethodGet, "/mail/{id}", s.showMail, viewer},
+		{http.MethodGet, "/mail/{id}/preview", s.planPreview, actor},
+		{http.MethodPost, "/mail/{id}/preview", s.showPreview, actor},
 		{http.MethodGet, "/mail/{id}/resend", s.planResend, actor},
 		{http.MethodPost, "/mail/{id}/resend", s.resend, actor},
 		{http.MethodGet, "/subscribers", s.listSubscribers, viewer},

@@ -24,7 +24,8 @@ import (
 
 // letter is a composed mail and what the ledger records of it.
 type letter struct {
-	msg *mail.Msg
+	msg   *mail.Msg
+	words words
 	// messageID is without angle brackets.
 	messageID string
 	// digest is the SHA-256, in hex, of the bytes as they go over the wire (before dot-stuffing).
@@ -70,7 +71,7 @@ func (c *composer) compose(rc receipt) (letter, error) {
 		return letter{}, fmt.Errorf("compose %s: %w", rc.key, err)
 	}
 	digest := sha256.Sum256(wire.Bytes())
-	return letter{msg: msg, messageID: id + "@" + domain, digest: hex.EncodeToString(digest[:])}, nil
+	return letter{msg: msg, words: w, messageID: id + "@" + domain, digest: hex.EncodeToString(digest[:])}, nil
 }
 
 // boundary is fixed by the mail's id, and longer where a part contains it: somebody who knows the key could have

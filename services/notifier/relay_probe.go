@@ -2,9 +2,6 @@ package notifier
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
@@ -28,27 +25,13 @@ type prober struct {
 
 // serve answers until ctx ends, one at a time: the subscription's own goroutine makes the connection.
 func (p *prober) serve(ctx context.Context, nc *nats.Conn) error {
-	sub, err := nc.QueueSubscribe(SubjectRelay, "notifier", func(msg *nats.Msg) {
+	return answerRequests(ctx, nc, p.log, SubjectRelay, func([]byte) any {
 		answer := RelayAnswer{Relay: p.relay.String()}
 		if c, err := p.relay.dial(ctx); err != nil {
 			answer.Error = maskAddresses(err.Error())
 		} else {
 			c.Quit()
 		}
-		body, err := json.Marshal(answer)
-		if err == nil {
-			err = msg.Respond(body)
-		}
-		if err != nil {
-			p.log.Warn("relay's probe not answered", zap.Error(err))
-		}
+		return answer
 	})
-	if err != nil {
-		return fmt.Errorf("subscribe to %s: %w", SubjectRelay, err)
-	}
-	<-ctx.Done()
-	if err := sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		return fmt.Errorf("unsubscribe from %s: %w", SubjectRelay, err)
-	}
-	return nil
 }

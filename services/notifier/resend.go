@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync"
 
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
@@ -53,30 +52,7 @@ type resender struct {
 func (r *resender) serve(ctx context.Context, nc *nats.Conn) error {
 	hand, release := outlive(ctx)
 	defer release()
-	var one sync.Mutex
-	sub, err := nc.QueueSubscribe(SubjectResend, "notifier", func(msg *nats.Msg) {
-		one.Lock()
-		defer one.Unlock()
-		answer := r.answer(hand, msg.Data)
-		body, err := json.Marshal(answer)
-		if err != nil {
-			body = []byte(`{"error":"encode answer"}`)
-		}
-		if err := msg.Respond(body); err != nil {
-			r.log.Warn("resend not answered", zap.String("key", answer.Key), zap.Error(err))
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("subscribe to %s: %w", SubjectResend, err)
-	}
-	<-ctx.Done()
-	err = sub.Unsubscribe()
-	one.Lock() // wait for the request in hand
-	defer one.Unlock()
-	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		return fmt.Errorf("unsubscribe from %s: %w", SubjectResend, err)
-	}
-	return nil
+	return answerRequests(ctx, nc, r.log, SubjectResend, func(body []byte) any { return r.answer(hand, body) })
 }
 
 func (r *resender) answer(ctx context.Context, body []byte) ResendAnswer {

@@ -26,6 +26,7 @@ type Service struct {
 	paid     *consumer
 	expiring *consumer
 	resender *resender
+	previews *previewer
 	prober   *prober
 	dead     *deadletter.Server
 	http     *httpserve.Server
@@ -79,6 +80,7 @@ func (s *Service) open(ctx context.Context, cfg Config, log *zap.Logger) (err er
 		return err
 	}
 	s.resender = &resender{sender: mails, log: log}
+	s.previews = &previewer{sender: mails, log: log}
 	s.prober = &prober{relay: &cfg.Relay, log: log}
 	s.dead = &deadletter.Server{
 		Service: "notifier", NATS: s.nc, Log: logs, Logger: log, Now: cfg.Now, Version: Version(),
@@ -116,6 +118,7 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { return s.paid.run(ctx) })
 	group.Go(func() error { return s.expiring.run(ctx) })
 	group.Go(func() error { return s.resender.serve(ctx, s.nc) })
+	group.Go(func() error { return s.previews.serve(ctx, s.nc) })
 	group.Go(func() error { return s.prober.serve(ctx, s.nc) })
 	group.Go(func() error { return s.dead.Serve(ctx) })
 	group.Go(func() error { s.pool.sweep(ctx); return nil })

@@ -73,6 +73,7 @@ quotectl parked release evt_1QaC --give-up --reason "not ours"`,
 	"mail": `# what needs a person: will not be sent, or nobody knows
 quotectl mail list --state rejected,parked,ambiguous
 quotectl mail show q_1042
+quotectl mail preview q_1042
 # the same command twice is one mail; --again sends one more
 quotectl mail resend q_1042 --reason "mailbox was full"`,
 	"subscribers": `# how far each is, with exit code 3 when one is behind

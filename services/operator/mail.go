@@ -22,18 +22,19 @@ const resendTimeout = 2 * time.Minute
 func (a *app) mailCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mail",
-		Short: "See the mail ledger, have a mail sent again",
+		Short: "See the mail ledger and what mails say, have one sent again",
 		Long: `The ledger has one entry per mail: who claimed it, whether it went out, what the server said.
 Addresses are masked.
 
 ` + exitCodeHelp,
 		Example: `  quotectl mail list --state rejected,parked,ambiguous
   quotectl mail show q_1042
+  quotectl mail preview q_1042
   quotectl mail resend q_1042 --reason "mailbox was full"`,
 		Args: cobra.ArbitraryArgs,
 		RunE: group,
 	}
-	cmd.AddCommand(a.mailListCommand(), a.mailShowCommand(), a.mailResendCommand())
+	cmd.AddCommand(a.mailListCommand(), a.mailShowCommand(), a.mailPreviewCommand(), a.mailResendCommand())
 	return cmd
 }
 

@@ -294,3 +294,55 @@ func TestReplayToOneSubscriberDisturbsNoOther(t *testing.T) {
 	s.run("subscribers", "replay", "--consumer", "crm", "--from", "99", "--reason", "x").want(t, 5, "QUOTES:99 is not in the log")
 	s.run("subscribers", "replay", "--consumer", "crm").want(t, 2, "--consumer and --from are needed")
 }
+
+// The notifier is asked what the newest mail says, or the one with a key; quotectl makes no mail of its own.
+func TestMailPreviewAsksTheNotifier(t *testing.T) {
+	s := newShelf(t)
+	s.run("mail", "preview", "q_1042").want(t, 5, "the log has no quote.paid of q_1042", "next: quotectl explain q_1042 --why-no-email")
+	s.publishes("q_1042", 2)
+	for n := range 2 {
+		subject := event.QuoteSubject{Event: event.NamePaid, Seller: "main", Quote: "q_1042", N: strconv.Itoa(n + 1)}
+		e, err := event.New(subject, event.SourcePayments, time.Now(), event.Paid{Seller: "main", QuoteID: "q_1042", Revision: n + 1, PaidAt: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.log.Fact(t.Context(), natsstream.Message{Subject: subject.String(), ID: e.ID, Data: e.Encode()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.run("mail", "preview", "q_1042").want(t, 1, "no notifier runs", "next: start the notifier")
+	answer := `{"key":"main.q_1042.2.paid","from":"a@b.example","to":"maria@seller.example","subject":"Paid: Website","date":"2026-11-20T12:00:00Z","text":"Your quote was paid.\n","html":"<h1>paid</h1>","sha256":"aa"}`
+	var asked []string
+	sub, err := s.srv.Conn("notifier").Subscribe(ledger.SubjectPreview, func(m *natsMsg) {
+		asked = append(asked, string(m.Data))
+		if err := m.Respond([]byte(answer)); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Unsubscribe()
+	s.run("mail", "preview", "q_1042").want(t, 0, "Paid: Website", "maria@seller.example", "Your quote was paid.", "As it would be sent now")
+	s.mailed("main.q_1042.2.paid", "sent", time.Now().UTC())
+	s.mailed("main.q_1042.2.paid.1", "sent", time.Now().UTC())
+	if r := s.run("mail", "preview", "q_1042", "--html"); r.out != "<h1>paid</h1>" {
+		t.Errorf("--html prints %q", r.out)
+	}
+	s.run("mail", "preview", "q_1042", "--revision", "1", "-o", "json").want(t, 0, `"subject": "Paid: Website"`)
+	s.run("mail", "preview", "main.q_7.3.expiring.2").want(t, 0, "Paid: Website")
+	want := []string{
+		`{"seller":"main","quote":"q_1042","revision":2,"kind":"paid","number":0}`,
+		`{"seller":"main","quote":"q_1042","revision":2,"kind":"paid","number":1}`,
+		`{"seller":"main","quote":"q_1042","revision":1,"kind":"paid","number":0}`,
+		`{"seller":"main","quote":"q_7","revision":3,"kind":"expiring","number":2}`,
+	}
+	if got := strings.Join(asked, "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("asked\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+	answer = `{"error":"preview: direct read: not there","missing":true}`
+	s.run("mail", "preview", "q_1042").want(t, 5, "the log lacks what the mail is made of")
+	s.run("mail", "preview", "a.b").want(t, 2, "neither a quote id nor a mail's key")
+	s.run("mail", "preview", "q_1042", "--kind", "other").want(t, 2, "--kind is \"other\"")
+	s.run("mail", "preview", "main.q_7.3.paid", "--kind", "paid").want(t, 2, "names kind and revision already")
+}
