@@ -48,6 +48,9 @@ func BenchmarkIngress(b *testing.B) {
 			s.role(groupFile, "group-file", nil)
 			s.addPublishers(s.nats)
 			s.addIngress("ingress, `sync_interval: always`", s.nats, natsstream.DurabilityServer)
+			beside := startNATS(b, syncDefault) // whom the barrier syncs
+			b.Cleanup(beside.drop)
+			s.addIngress("ingress, `DURABILITY=barrier`", beside, natsstream.DurabilityBarrier)
 			s.addPeers()
 			s.compare("ingress-durable", "Ingress, an answer means that the event is on the disk", groupFile, asynqFast, plainPublish)
 		}
@@ -237,7 +240,7 @@ func startIngress(tb testing.TB, srv *natsServer, base, durability string) (p *p
 	addr, admin := freeaddr.New(tb), freeaddr.New(tb)
 	p = startService(tb, "ingress", base, "http://"+admin+"/readyz",
 		"INGRESS_ADDR="+addr, "INGRESS_ADMIN_ADDR="+admin, "NATS_URL="+srv.url, "NATS_MONITOR_URL="+srv.monitor,
-		"DURABILITY="+durability, "STRIPE_WEBHOOK_SECRETS="+secretSetting)
+		"NATS_STORE_DIR="+srv.store, "DURABILITY="+durability, "STRIPE_WEBHOOK_SECRETS="+secretSetting)
 	return p, addr
 }
 

@@ -3,6 +3,7 @@ package bench_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -71,6 +72,7 @@ type contender struct {
 	name    string
 	ours    bool
 	base    string // see settings
+	barrier bool   // NATS syncs when it likes, and the worker the whole file system
 	queued  bool   // its backlog lies in asynq's queue
 	backlog backlog
 	streams []string                // where it must have acknowledged everything
@@ -90,16 +92,25 @@ func compareWorkers(b *testing.B, set settings, how syncMode) {
 	ours := &contender{
 		name: "payments", ours: true, backlog: many, streams: []string{event.StreamStripe, event.StreamQuotes}, start: (*stage).startPayments, settles: true,
 	}
+	oursToo := []*contender{ours}
+	if how == syncAlways {
+		barrier := *ours
+		ours.name += ", `sync_interval: always`"
+		barrier.name, barrier.barrier = "payments, `DURABILITY=barrier`", true
+		oursToo = append(oursToo, &barrier)
+	}
 	peers := []*contender{
 		{name: "asynq, 64 at a time", queued: true, backlog: few, start: (*stage).startAsynq, settles: true},
 		{name: "Watermill, 64 handlers", backlog: few, streams: []string{event.StreamStripe}, start: (*stage).startWatermill, settles: true},
 	}
 	if set.base != "" {
-		before := *ours
-		before.name, before.base = "before: payments", set.base
-		peers = append(peers, &before)
+		for _, c := range oursToo {
+			before := *c
+			before.name, before.base = "before: "+c.name, set.base
+			peers = append(peers, &before)
+		}
 	}
-	all := slicesWith(append([]*contender{limit, ours, naive}, peers...), func(c *contender) bool {
+	all := slicesWith(slices.Concat([]*contender{limit}, oursToo, []*contender{naive}, peers), func(c *contender) bool {
 		return c.ours || c == limit || strings.Contains(c.name, set.only)
 	})
 	for round := range set.rounds {
@@ -122,6 +133,7 @@ type stage struct {
 	backlog backlog
 	queue   queue  // asynq's
 	base    string // see settings
+	barrier bool   // see contender
 }
 
 // drain lets one worker drain its backlog on fresh servers.
@@ -132,7 +144,7 @@ func drain(tb testing.TB, how syncMode, c *contender) drained {
 	if c.queued {
 		persist = []string{"--appendonly", "yes", "--appendfsync", map[syncMode]string{syncDefault: "everysec", syncAlways: "always"}[how]}
 	}
-	s := &stage{tb: tb, nats: startNATS(tb, syncDefault), redis: redistest.Start(tb, persist...), backlog: c.backlog, base: c.base}
+	s := &stage{tb: tb, nats: startNATS(tb, syncDefault), redis: redistest.Start(tb, persist...), backlog: c.backlog, base: c.base, barrier: c.barrier}
 	defer s.nats.drop()
 	defer s.redis.Stop()
 	s.cache = s.redis.Client()
@@ -147,7 +159,7 @@ func drain(tb testing.TB, how syncMode, c *contender) drained {
 	} else {
 		s.backlog.storeEvents(tb, s.nats.log)
 	}
-	if how == syncAlways {
+	if how == syncAlways && !c.barrier {
 		s.nats.restart(syncAlways) // the backlog itself is stored faster without
 	}
 	var d drained
@@ -230,7 +242,12 @@ func (s *stage) startPayments() *process {
 	s.tb.Helper()
 	addr := freeaddr.New(s.tb)
 	// On an empty log: a worker that finds an empty Redis and a full log first folds all of it again.
+	durability := natsstream.DurabilityServer
+	if s.barrier {
+		durability = natsstream.DurabilityBarrier
+	}
 	p := startService(s.tb, "payments", s.base, "http://"+addr+"/readyz",
+		"DURABILITY="+durability, "NATS_STORE_DIR="+s.nats.store,
 		"NATS_URL="+s.nats.url, "REDIS_URL="+s.redis.URL, "PAYMENTS_ADDR="+addr, "MODE="+event.ModeTest)
 	s.backlog.storeQuotes(s.tb, s.nats.log)
 	processtest.Eventually(s.tb, 60*time.Second, "the quotes are known", func() error { return s.left(event.StreamQuotes) })
