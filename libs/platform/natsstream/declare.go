@@ -123,6 +123,7 @@ func timerStream(replicas int) jetstream.StreamConfig {
 
 func streamConfigs(replicas int) []jetstream.StreamConfig {
 	quotes := factStream(event.StreamQuotes, replicas, "quote.*.*.*.*")
+	quotes.AllowAtomicPublish = true // payments makes many facts at one time
 	quotes.RePublish = &jetstream.RePublish{Source: "quote.*.*.*.*", Destination: "quote.{{wildcard(1)}}"}
 	return []jetstream.StreamConfig{
 		factStream(event.StreamStripe, replicas, "stripe.>"),

@@ -37,6 +37,8 @@ type Durability struct {
 	MonitorURL string
 	// StoreDir is the NATS server's store_dir as this process sees it, for DurabilityBarrier.
 	StoreDir string
+	// Together lets several facts that are published at one time share the server's sync, where it syncs each message.
+	Together bool
 	// Sync stands in for the sync of StoreDir's file system in tests of a failing disk; nil is the real one.
 	Sync func() error
 }
@@ -59,7 +61,7 @@ func DurabilityFromEnv(r *env.Reader) Durability {
 func BarrierFromEnv(r *env.Reader) Durability {
 	d := DurabilityFromEnv(r)
 	if d.Mode != DurabilityBarrier {
-		return Durability{Mode: DurabilityRelaxed}
+		return Durability{Mode: DurabilityRelaxed, Together: d.Mode == DurabilityServer}
 	}
 	return d
 }
@@ -70,6 +72,9 @@ func OpenLog(ctx context.Context, nc *nats.Conn, d Durability, log *zap.Logger, 
 	l, err := NewLog(nc)
 	if err != nil {
 		return nil, err
+	}
+	if d.Together {
+		l.together = &together{}
 	}
 	switch d.Mode {
 	case DurabilityServer:

@@ -86,6 +86,8 @@ type Log struct {
 	nc    *nats.Conn
 	js    jetstream.JetStream
 	store *store // nil without a barrier
+
+	together *together // nil where each fact is published by itself
 }
 
 // NewLog returns a Log over nc that takes the server's word for what is stored; see OpenLog.
@@ -114,17 +116,26 @@ type Result struct {
 
 func (r Result) unpack() (Stored, error) { return r.Stored, r.Err }
 
-// Facts is Fact for several messages, all under way at one time. The answers are in the order of the messages.
+// Facts is Fact for several messages of one stream, all under way at one time. The answers are in the order of the messages.
 func (l *Log) Facts(ctx context.Context, messages []Message) []Result {
+	results := make([]Result, 0, len(messages))
+	for part := range slices.Chunk(messages, togetherMost) {
+		answers := l.together.facts(ctx, l.js, part)
+		if answers == nil {
+			answers = l.eachFact(ctx, part)
+		}
+		results = append(results, answers...)
+	}
+	l.settle(ctx, results)
+	return results
+}
+
+// eachFact publishes each message by itself.
+func (l *Log) eachFact(ctx context.Context, messages []Message) []Result {
 	results := make([]Result, len(messages))
 	futures := make([]jetstream.PubAckFuture, len(messages))
 	for i, m := range messages {
-		msg := m.natsMsg()
-		msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
-		if m.Absent != "" {
-			msg.Header.Set(headerExpectedSubject, m.Absent)
-		}
-		futures[i], results[i].Err = l.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0), jetstream.WithStallWait(stallWait))
+		futures[i], results[i].Err = l.js.PublishMsgAsync(m.fact(), jetstream.WithRetryAttempts(0), jetstream.WithStallWait(stallWait))
 	}
 	for i, m := range messages {
 		if results[i].Err == nil {
@@ -132,7 +143,6 @@ func (l *Log) Facts(ctx context.Context, messages []Message) []Result {
 		}
 		results[i] = factAnswer(m, results[i])
 	}
-	l.settle(ctx, results)
 	return results
 }
 
@@ -181,6 +191,16 @@ func (l *Log) Command(ctx context.Context, m Message, aggregate string, last uin
 		return Stored{}, fmt.Errorf("publish %s: %w", m.Subject, ErrConflict)
 	}
 	return Stored{}, fmt.Errorf("publish %s: %w: %w", m.Subject, ErrUnavailable, r.Err)
+}
+
+// fact is natsMsg with the conditions of a Fact.
+func (m Message) fact() *nats.Msg {
+	msg := m.natsMsg()
+	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
+	if m.Absent != "" {
+		msg.Header.Set(headerExpectedSubject, m.Absent)
+	}
+	return msg
 }
 
 // natsMsg makes the message to be sent. Its header has the caller's values and room for ours; Set replaces, it changes no value
