@@ -24,11 +24,12 @@ func (a *app) checkCommand() *cobra.Command {
 		Example: `  quotectl check lag --warn 1m
   quotectl check gap
   quotectl check silence
-  quotectl check conservation`,
+  quotectl check conservation
+  quotectl check invariants`,
 		Args: cobra.ArbitraryArgs,
 		RunE: group,
 	}
-	cmd.AddCommand(a.checkConservationCommand(), a.checkLagCommand(), a.checkGapCommand(), a.checkSilenceCommand())
+	cmd.AddCommand(a.checkConservationCommand(), a.checkLagCommand(), a.checkGapCommand(), a.checkSilenceCommand(), a.checkInvariantsCommand())
 	return cmd
 }
 

@@ -33,7 +33,7 @@ var commands = []string{
 	"replay", "replay plan", "replay run", "replay one", "replay list", "replay show", "replay status", "replay cancel",
 	"reconcile", "reconcile report", "reconcile repair",
 	"rebuild",
-	"check", "check conservation", "check lag", "check gap", "check silence", "doctor",
+	"check", "check conservation", "check lag", "check gap", "check silence", "check invariants", "doctor",
 	"stripe", "stripe events",
 	"journal", "journal list", "journal verify",
 	"declare", "cheat", "version",

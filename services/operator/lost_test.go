@@ -104,7 +104,7 @@ func TestWithoutNATSEveryCommandSaysWhereAndWhatNext(t *testing.T) {
 // needsRedis reports whether a line asks for what Redis alone has.
 func needsRedis(l line) bool {
 	switch l.command {
-	case "status", "parked list", "parked release", "replay plan", "replay run", "check conservation", "check gap", "reconcile report", "reconcile repair":
+	case "status", "parked list", "parked release", "replay plan", "replay run", "check conservation", "check gap", "check invariants", "reconcile report", "reconcile repair":
 		return true
 	}
 	for _, flag := range []string{"--why-", "--verify", "--outcome", "--quote"} {

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
@@ -41,6 +42,8 @@ type Account struct {
 	Unaccounted []Range `json:"unaccounted"`
 	// Extra are outcomes of messages that the stream does not hold: it was restored from an older copy, or erased.
 	Extra []Range `json:"extra"`
+	// Dead are the messages whose outcome is dead.
+	Dead []uint64 `json:"-"`
 
 	floor   uint64
 	first   uint64
@@ -159,6 +162,9 @@ func (a *Account) block(begin uint64, outcomes map[string]string) {
 				continue
 			}
 			a.Outcomes[o.Outcome]++
+			if o.Outcome == projection.Dead {
+				a.Dead = append(a.Dead, sequence)
+			}
 		case stored && sequence > a.floor:
 			a.InFlight++
 		case stored:

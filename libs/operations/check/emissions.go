@@ -152,7 +152,7 @@ func (e Emissions) still(ctx context.Context, candidates []MissingEmission) ([]M
 	}
 	var all []MissingEmission
 	for _, m := range candidates {
-		lacking, err := e.lacks(ctx, m)
+		lacking, err := e.Lacks(ctx, m.Subject)
 		if err != nil {
 			return nil, err
 		}
@@ -163,20 +163,20 @@ func (e Emissions) still(ctx context.Context, candidates []MissingEmission) ([]M
 	return all, nil
 }
 
-// lacks reports whether the log lacks an emission. quote.paid of a revision after which another was published is no longer
+// Lacks reports whether the log lacks an emission. quote.paid of a revision after which another was published is no longer
 // due, though payments may not have folded that yet.
-func (e Emissions) lacks(ctx context.Context, m MissingEmission) (bool, error) {
-	switch _, err := e.Log.Read(ctx, event.StreamQuotes, m.Subject.String()); {
+func (e Emissions) Lacks(ctx context.Context, s event.QuoteSubject) (bool, error) {
+	switch _, err := e.Log.Read(ctx, event.StreamQuotes, s.String()); {
 	case err == nil:
 		return false, nil
 	case !errors.Is(err, natsstream.ErrNotFound):
 		return false, err
 	}
-	n, numbered := m.Subject.Number()
-	if m.Subject.Event != event.NamePaid || !numbered {
+	n, numbered := s.Number()
+	if s.Event != event.NamePaid || !numbered {
 		return true, nil
 	}
-	newest, err := e.Log.Read(ctx, event.StreamQuotes, fmt.Sprintf("quote.%s.%s.%s.*", event.NamePublished, m.Subject.Seller, m.Subject.Quote))
+	newest, err := e.Log.Read(ctx, event.StreamQuotes, fmt.Sprintf("quote.%s.%s.%s.*", event.NamePublished, s.Seller, s.Quote))
 	if errors.Is(err, natsstream.ErrNotFound) {
 		return true, nil
 	}

@@ -47,6 +47,7 @@ type reader struct {
 	reach    projection.Reach
 	now      func() time.Time
 	progress func(Progress)
+	seen     func(natsstream.Record) // may be nil
 }
 
 // at is the place of a stream in a Reach.
@@ -114,6 +115,9 @@ func (f *reader) readStream(ctx context.Context, stream string, until uint64) er
 	meter.done, meter.first = *reach, *reach
 	for records := range batches {
 		for _, r := range records {
+			if f.seen != nil {
+				f.seen(r)
+			}
 			if err := f.parts.Add(projection.Message{Subject: r.Subject, Sequence: r.Sequence, Time: r.Time, Body: r.Data}); err != nil {
 				return err
 			}

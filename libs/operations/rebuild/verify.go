@@ -37,6 +37,10 @@ type Verifier struct {
 	TempDir string
 	// SettleFor is how long to wait for messages in flight; 0 means 30 s.
 	SettleFor time.Duration
+	// Read and Part, if they are set, are shown each message that is read and, once, each part that is folded, so that others
+	// who judge the whole log need not read it again. They must not keep a part.
+	Read func(natsstream.Record)
+	Part func(*projection.Projection)
 }
 
 // Kinds of Difference.
@@ -111,7 +115,13 @@ func (v *Verifier) Verify(ctx context.Context) (*Report, error) {
 	if err := c.readTo(ctx, until); err != nil {
 		return nil, err
 	}
-	if err := c.parts.Fold(ctx, nil, func(part *projection.Projection) error { return c.comparePart(ctx, part) }); err != nil {
+	err = c.parts.Fold(ctx, nil, func(part *projection.Projection) error {
+		if v.Part != nil {
+			v.Part(part)
+		}
+		return c.comparePart(ctx, part)
+	})
+	if err != nil {
 		return nil, err
 	}
 	c.quiet = true
@@ -148,7 +158,7 @@ func (v *Verifier) newComparison(ctx context.Context) (*comparison, error) {
 		return nil, err
 	}
 	c := &comparison{v: v, keys: redisquote.NewKeys(generation.Read), open: map[projection.Key]*suspect{}}
-	c.reader = reader{log: v.Log, now: v.Now, progress: v.Progress}
+	c.reader = reader{log: v.Log, now: v.Now, progress: v.Progress, seen: v.Read}
 	dir := scratch.Dir{Path: v.TempDir, Next: "quotectl rebuild --verify --temp-dir DIRECTORY, one with room for half a kilobyte for each event"}
 	if c.parts, err = parts.New(parts.Config{Rules: rules, Dir: dir, Progress: c.step()}); err != nil {
 		return nil, err

@@ -15,9 +15,11 @@ import (
 
 // MailEntry is what is read of an entry of the mail ledger.
 type MailEntry struct {
-	State      string    `json:"state"`
-	Attempts   int       `json:"attempts"`
-	Resends    int       `json:"resends"`
+	State    string `json:"state"`
+	Attempts int    `json:"attempts"`
+	Resends  int    `json:"resends"`
+	// Ambiguous counts the attempts that ended without an answer.
+	Ambiguous  int       `json:"ambiguous"`
 	FirstAt    time.Time `json:"first_at"`
 	UpdatedAt  time.Time `json:"updated_at"`
 	AcceptedAt time.Time `json:"accepted_at"`

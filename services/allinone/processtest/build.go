@@ -31,22 +31,33 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
+// NATSServer returns the path of the nats-server that go.mod pins, built from its sources.
+func NATSServer(tb testing.TB) string {
+	tb.Helper()
+	return binary(tb, "nats-server", "", "github.com/nats-io/nats-server/v2", ".")
+}
+
 // Binary returns the path of a command built with the given tags, "" for none. The command is named by its folder within the
 // module of a service, such as ingress/cmd/ingress; the calling package lies two folders below services.
 func Binary(tb testing.TB, command, tags string) string {
 	tb.Helper()
+	return binary(tb, filepath.Base(command), tags, "./services/"+command, filepath.Join("..", "..", ".."))
+}
+
+func binary(tb testing.TB, name, tags, pkg, dir string) string {
+	tb.Helper()
 	builds.Lock()
 	defer builds.Unlock()
-	key := filepath.Base(command) + strings.ReplaceAll("-"+tags, ",", "-")
+	key := name + strings.ReplaceAll("-"+tags, ",", "-")
 	if path := builds.made[key]; path != "" {
 		return path
 	}
 	path := filepath.Join(builds.dir, key)
 	// The test's own context would end a build that several tests wait for.
-	cmd := exec.CommandContext(context.WithoutCancel(tb.Context()), "go", "build", "-tags", tags, "-o", path, "./services/"+command)
-	cmd.Dir = filepath.Join("..", "..", "..")
+	cmd := exec.CommandContext(context.WithoutCancel(tb.Context()), "go", "build", "-tags", tags, "-o", path, pkg)
+	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		tb.Fatalf("build %s with tags %q: %v\n%s", command, tags, err, out)
+		tb.Fatalf("build %s with tags %q: %v\n%s", pkg, tags, err, out)
 	}
 	builds.made[key] = path
 	return path

@@ -5,6 +5,7 @@ import (
 	"log"
 	"net"
 	"net/mail"
+	"strings"
 	"sync"
 	"testing"
 
@@ -25,6 +26,8 @@ type MailServer struct {
 	mu       sync.Mutex
 	refuse   func(recipient string) *smtp.SMTPError
 	accepted map[string][]string // recipient → Message-ID of each accepted mail
+	cut      int                 // so many of the next mails are accepted without an answer
+	cuts     int
 }
 
 // StartMail starts a server that accepts everything; it ends with the test.
@@ -59,9 +62,23 @@ func (m *MailServer) Refuse(f func(recipient string) *smtp.SMTPError) {
 	m.refuse = f
 }
 
+// CutAfterData makes the server accept the next n mails and cut the line instead of answering the final dot.
+func (m *MailServer) CutAfterData(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cut = n
+}
+
+// Cuts is how many mails were accepted without an answer.
+func (m *MailServer) Cuts() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.cuts
+}
+
 // NewSession implements smtp.Backend.
-func (m *MailServer) NewSession(*smtp.Conn) (smtp.Session, error) {
-	return &mailSession{server: m}, nil
+func (m *MailServer) NewSession(c *smtp.Conn) (smtp.Session, error) {
+	return &mailSession{server: m, line: c.Conn()}, nil
 }
 
 // To returns the Message-IDs of the mails that were accepted for a recipient.
@@ -69,6 +86,19 @@ func (m *MailServer) To(recipient string) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return append([]string(nil), m.accepted[recipient]...)
+}
+
+// ByMessageID returns how often each Message-ID, without its angle brackets, was accepted.
+func (m *MailServer) ByMessageID() map[string]int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := map[string]int{}
+	for _, ids := range m.accepted {
+		for _, id := range ids {
+			all[strings.Trim(id, "<>")]++
+		}
+	}
+	return all
 }
 
 // Total is how many mails were accepted.
@@ -84,6 +114,7 @@ func (m *MailServer) Total() int {
 
 type mailSession struct {
 	server *MailServer
+	line   net.Conn
 	to     string
 }
 
@@ -109,8 +140,16 @@ func (s *mailSession) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
+	if _, err := io.Copy(io.Discard, msg.Body); err != nil {
+		return err // the line broke before the final dot: nothing was handed over
+	}
 	s.server.mu.Lock()
 	defer s.server.mu.Unlock()
 	s.server.accepted[s.to] = append(s.server.accepted[s.to], msg.Header.Get("Message-ID"))
+	if s.server.cut > 0 {
+		s.server.cut--
+		s.server.cuts++
+		return s.line.Close()
+	}
 	return nil
 }

@@ -16,9 +16,10 @@ import (
 // Process is one of the product's processes: it can be started, killed, stopped with SIGSTOP, and started again. It is used by
 // one goroutine.
 type Process struct {
-	// Name is for messages, Path the binary, Env its whole environment but for PATH and HOME, Probe the URL of its /readyz.
+	// Name is for messages, Path the binary, Args its arguments, Env its whole environment but for PATH and HOME, Probe the URL of
+	// its /readyz.
 	Name, Path string
-	Env        []string
+	Args, Env  []string
 	Probe      string
 
 	tb       testing.TB
@@ -54,7 +55,7 @@ func New(tb testing.TB, name, path, probe string, env []string) *Process {
 // Start starts the process with further settings, NAME=value.
 func (p *Process) Start(extra ...string) {
 	p.tb.Helper()
-	p.cmd = exec.Command(p.Path)
+	p.cmd = exec.Command(p.Path, p.Args...)
 	p.cmd.Env = append(append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, p.Env...), extra...)
 	p.cmd.Stderr, p.cmd.Stdout = p, p
 	if err := p.cmd.Start(); err != nil {
@@ -95,6 +96,9 @@ func (p *Process) Died(within time.Duration) bool {
 	}
 }
 
+// Ended is closed when the process that was started last has ended.
+func (p *Process) Ended() <-chan struct{} { return p.done }
+
 // Signal sends the process a signal; one that has ended does not mind.
 func (p *Process) Signal(s syscall.Signal) {
 	p.tb.Helper()
@@ -118,6 +122,13 @@ func (p *Process) Logged(text string) bool {
 	p.logsLock.Lock()
 	defer p.logsLock.Unlock()
 	return bytes.Contains(p.logs.Bytes(), []byte(text))
+}
+
+// WriteLog writes what is kept of the process's log, the last megabyte, to a file.
+func (p *Process) WriteLog(path string) error {
+	p.logsLock.Lock()
+	defer p.logsLock.Unlock()
+	return os.WriteFile(path, p.logs.Bytes(), 0o600)
 }
 
 // tail returns the end of the process's log.

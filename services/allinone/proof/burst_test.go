@@ -23,7 +23,7 @@ func TestTwoThousandShuffledQuotesEndAsTheRulesDemand(t *testing.T) {
 		events = append(events, b.Events...)
 	}
 	w.deliver(shuffled(events, 11), 16, 2*patience)
-	w.settleAndCheck(quotes, 2*patience)
+	w.settleAndCheck(2 * patience)
 	for _, q := range quotes {
 		p, err := w.reader().Payment(t.Context(), event.Platform, q.ID)
 		if err != nil {

@@ -21,10 +21,8 @@ func TestARebuildKilledAtAnyPointLosesAndDoublesNothing(t *testing.T) {
 	nc := w.nats.Conn("operator")
 	for n, point := range rebuildPoints {
 		var events []scenario.Event
-		var quotes []published
 		for i, name := range []string{"paid", "refund", "bank-debit"} {
 			q := w.publish(10*n+i, false)
-			quotes = append(quotes, q)
 			events = append(events, w.burst(name, q, int64(10*n+i)).Events...)
 		}
 		half := len(events) / 2
@@ -62,7 +60,7 @@ func TestARebuildKilledAtAnyPointLosesAndDoublesNothing(t *testing.T) {
 		w.settled(patience)
 		processtest.Eventually(t, patience, "everything holds", func() error {
 			var all []error
-			for _, text := range w.checkInvariants(quotes) {
+			for _, text := range w.checkInvariants() {
 				all = append(all, errors.New(text))
 			}
 			return errors.Join(all...)
