@@ -120,6 +120,11 @@ simulate: ## the production code through a million random schedules with faults,
 	@go run ./services/allinone/simulate $(if $(SEED),-seed $(SEED)) $(if $(SCHEDULES),-schedules $(SCHEDULES)) \
 		$(if $(FROM),-from $(FROM)) $(if $(SABOTAGE),-sabotage $(SABOTAGE))
 
+.PHONY: chaos
+chaos: servers ## kill all processes at random under load, then judge by the invariants (KILLS=1000 WEBHOOKS=100000 SEED=random)
+	CHAOS_KILLS=$(or $(KILLS),1000) CHAOS_WEBHOOKS=$(or $(WEBHOOKS),100000) CHAOS_SEED=$(or $(SEED),random) \
+		go test -count=1 -v -timeout 12h -run '^TestRandomKillsOfEverything' ./services/allinone/chaos
+
 .PHONY: drill
 drill: servers ## rehearse incidents on real processes at full size and write what was typed to docs/drill.md
 	DRILL_TRANSCRIPT=$(CURDIR)/docs/drill.md go test -count=1 -timeout 30m -run '^TestIncidentDrill$$' ./services/allinone/drill

@@ -1,0 +1,85 @@
+package chaos_test
+
+import (
+	"context"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"quittance.internal/services/allinone/processtest"
+)
+
+// restartAfter is how long a supervisor waits before it starts a process again that has ended by itself.
+const restartAfter = 100 * time.Millisecond
+
+// keeper keeps a process running, as a supervisor does, and does to it what the nemesis says.
+type keeper struct {
+	*processtest.Process
+	commands chan command
+	// ended is how often the process ended by itself; kills and stops what was done to it.
+	ended, kills, stops atomic.Int64
+}
+
+// command is what to do to a process, and for how long: it is down, or stands still.
+type command struct {
+	signal syscall.Signal // SIGKILL or SIGSTOP
+	length time.Duration
+	done   chan<- bool // true when it was done to a living process
+}
+
+func newKeeper(p *processtest.Process) *keeper {
+	return &keeper{Process: p, commands: make(chan command)}
+}
+
+// run starts the process and keeps it until ctx ends; then the process still runs.
+func (k *keeper) run(ctx context.Context) {
+	k.Start()
+	for {
+		pause := restartAfter
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.Ended():
+			k.ended.Add(1)
+		case c := <-k.commands:
+			if c.signal == syscall.SIGSTOP {
+				k.stand(ctx, c)
+				continue
+			}
+			if pause = c.length; !k.kill(c) {
+				k.ended.Add(1)
+			}
+		}
+		wait(ctx, pause)
+		k.Start()
+	}
+}
+
+func (k *keeper) kill(c command) bool {
+	select {
+	case <-k.Ended(): // it was not us
+		c.done <- false
+		return false
+	default:
+	}
+	k.Kill()
+	k.kills.Add(1)
+	c.done <- true
+	return true
+}
+
+func (k *keeper) stand(ctx context.Context, c command) {
+	k.Signal(syscall.SIGSTOP)
+	k.stops.Add(1)
+	c.done <- true
+	wait(ctx, c.length)
+	k.Signal(syscall.SIGCONT)
+}
+
+// wait waits, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
