@@ -3,6 +3,8 @@ package operator
 import (
 	"context"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -23,7 +25,9 @@ func (a *app) doctorCommand() *cobra.Command {
 		Long: `Looks at the log's streams and consumers, sync_interval, space and disks, Redis, clocks, the signing
 secrets (which one verified how many of the last events, which one is safe to remove, why
 signatures failed), the endpoints at Stripe, the mail relay (the notifier tries it, without
-a mail), the rights of the credentials given here, certificates and what verifies them, and the
+a mail), the rights of the credentials given here (what quotectl needs, and no more), which
+user each service has on NATS and what Redis refused to whom lately, who may read the files
+of secrets, whether quotes takes the API token, certificates and what verifies them, and the
 services with their versions. One line each: ok, warn, fail, or not checked, which is never
 taken for ok.
 
@@ -56,7 +60,7 @@ func (a *app) doctor(ctx context.Context, events int) error {
 	}
 	p := doctor.Patient{
 		Now: a.now, MonitorURL: c.MonitorURL, Barrier: c.Barrier, Mode: mode, StripeKey: stripe.Key.Reveal(), Events: events, Version: thisBuild().Version,
-		TLS: tlsEndpoints(c, stripe.Base),
+		TLS: tlsEndpoints(c, stripe.Base), SecretFiles: a.secretFiles(), API: doctor.API{URL: c.QuotesURL, Token: c.APIToken}, Needs: doctor.OperatorNeeds(),
 		Services: []doctor.Service{
 			{Name: "ingress", Setting: "INGRESS_ADMIN_URL", URL: c.IngressAdminURL},
 			{Name: "payments", Setting: "PAYMENTS_URL", URL: c.PaymentsURL},
@@ -92,6 +96,29 @@ func (a *app) doctor(ctx context.Context, events int) error {
 		}
 	}
 	return a.showExamination(p.Examine(ctx))
+}
+
+// secretFiles are the files that hold secrets among those that the settings name.
+func (a *app) secretFiles() []doctor.SecretFile {
+	var all []doctor.SecretFile
+	add := func(setting, path string) {
+		if path != "" && !slices.ContainsFunc(all, func(f doctor.SecretFile) bool { return f.Path == path }) {
+			all = append(all, doctor.SecretFile{Setting: setting, Path: path})
+		}
+	}
+	lookup, err := layered(a.lookup, a.envFile)
+	if err != nil {
+		return nil // config has said it
+	}
+	for _, setting := range []string{"NATS_CREDS", "NATS_URL_FILE", "REDIS_URL_FILE", "API_TOKEN_FILE", "STRIPE_API_KEY_FILE", "STRIPE_WEBHOOK_SECRETS_FILE"} {
+		path, _ := lookup(setting)
+		add(setting, path)
+	}
+	path, named := findEnvFile(a.lookup, a.envFile)
+	if _, err := os.Stat(path); err == nil || named {
+		add("client.env", path)
+	}
+	return all
 }
 
 // tlsEndpoints are all addresses that are known here; doctor finds out which are reached by TLS.

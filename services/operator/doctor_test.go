@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -243,6 +245,46 @@ func TestTheRelayIsTriedByTheNotifier(t *testing.T) {
 	want(t, w.examine(0), "mail relay", doctor.OK, "mail.example:587")
 	answer = `{"relay":"mail.example:587","error":"dial: x509: certificate has expired"}`
 	want(t, w.examine(3), "mail relay", doctor.Fail, "certificate has expired")
+}
+
+func TestTheTokenIsTriedAtQuotes(t *testing.T) {
+	w := newWorld(t)
+	want(t, w.examine(0), "api token", doctor.OK, "quotes takes it, and answers nobody without one")
+	w.settings["API_TOKEN"] = "another"
+	by := w.examine(3)
+	want(t, by, "api token", doctor.Fail, "quotes does not take it: 401")
+	if strings.Contains(fmt.Sprint(by), "another") {
+		t.Errorf("the token is shown: %v", by["api token"])
+	}
+	delete(w.settings, "API_TOKEN")
+	want(t, w.examine(0), "api token", doctor.NotChecked, "API_TOKEN is not set")
+	w.settings["QUOTES_URL"] = w.serve(func(http.ResponseWriter, *http.Request) {}) // 200 to everybody
+	want(t, w.examine(3), "api token", doctor.Fail, "answers without a token")
+	w.settings["QUOTES_URL"] = "http://127.0.0.1:1"
+	want(t, w.examine(0), "api token", doctor.NotChecked, "ask quotes")
+}
+
+// Which files hold secrets is known from the settings that name them, in the environment or in the file of settings itself.
+func TestTheModesOfSecretFilesAreLookedAt(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	file := func(name, text string, mode os.FileMode) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil { // whatever the umask
+			t.Fatal(err)
+		}
+		return path
+	}
+	delete(w.settings, "API_TOKEN")
+	w.settings["API_TOKEN_FILE"] = file("api_token", token, 0o400)
+	w.settings["QUITTANCE_ENV_FILE"] = file("client.env", "X=y\n", 0o600)
+	want(t, w.examine(0), "secret files", doctor.OK, "2 looked at")
+	file("client.env", "X=y\n", 0o644)
+	want(t, w.examine(0), "secret files", doctor.Warn, "client.env (client.env) has mode 0644")
 }
 
 func TestClocksAreCompared(t *testing.T) {

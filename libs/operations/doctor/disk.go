@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -59,6 +60,9 @@ func local(host string) bool {
 // natsDisk looks at the disk under the store: where it is full before the limit is reached, NATS does not refuse, it fails.
 func (p *Patient) natsDisk(s natsstream.Storage) Result {
 	const name = "nats disk"
+	if strings.Contains(p.MonitorURL, ",") {
+		return result(name, NotChecked, "df -h in the store's folder on each of them", "each server of a cluster has a disk of its own")
+	}
 	if s.Dir == "" {
 		return result(name, NotChecked, "", "this server does not tell where its store is")
 	}

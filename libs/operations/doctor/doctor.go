@@ -50,6 +50,8 @@ type Patient struct {
 	Log     *natsstream.Log
 	NoLog   error
 	Connect func(context.Context) (*nats.Conn, error) // another connection with the same rights
+	// Needs are what these rights are there for; nothing is looked at where they are empty.
+	Needs Needs
 
 	Redis   redis.UniversalClient
 	NoRedis error
@@ -70,6 +72,10 @@ type Patient struct {
 	// TLS are the addresses that clients verify certificates of, and Creds the file of credentials for NATS, or empty.
 	TLS   []Endpoint
 	Creds string
+	// SecretFiles are the files of this machine from which the secrets used here come.
+	SecretFiles []SecretFile
+	// API is asked with the token that is used here; no URL: not looked at.
+	API API
 	// Secrets are the names of the signing secrets that are configured here, as far as is known.
 	Secrets []string
 	// Events is how many of the last events are looked at for secrets. Default 5000.
@@ -99,6 +105,7 @@ func (p *Patient) parts() []part {
 		{p.drift, "streams and consumers"},
 		{p.storage, "nats storage"},
 		{p.rights, ""},
+		{p.connections, "users on nats"},
 		{p.redisAnswers, ""},
 		{p.redis, "redis policy, role, persistence, memory, disk, clock"},
 		{p.redisRights, ""},
@@ -108,6 +115,8 @@ func (p *Patient) parts() []part {
 		{p.relay, ""},
 		{p.services, "services and their versions"},
 		{p.certificates, "certificates"},
+		{p.secretFiles, "secret files"},
+		{p.token, ""},
 	}
 }
 

@@ -2,12 +2,7 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/platform/natsstream"
@@ -94,48 +89,4 @@ func bytes(n uint64) string {
 		return fmt.Sprintf("%.1f MiB", float64(n)/unit/unit)
 	}
 	return fmt.Sprintf("%.1f KiB", float64(n)/unit)
-}
-
-// impossible is a sequence that no stream reaches: a write that expects it is refused by the stream whoever makes it.
-const impossible = "18000000000000000000"
-
-// rights tries with the operator's own right to say what only others may say. The writes expect a last sequence that cannot
-// be, so that a server that allows them refuses them all the same.
-func (p *Patient) rights(ctx context.Context) []Result {
-	const name = "rights on nats"
-	if p.Log == nil || p.Connect == nil {
-		return skipped(name, nextNATS, "no connection to NATS")
-	}
-	var may []string
-	for _, subject := range []string{"stripe.test.platform.evt_doctor.probe", "quote.paid.doctor.doctor.1"} {
-		allowed, err := p.mayPublish(ctx, subject)
-		if err != nil {
-			return skipped(name, nextNATS, "%v", err)
-		}
-		if allowed {
-			may = append(may, subject[:strings.LastIndex(subject, ".")])
-		}
-	}
-	if len(may) > 0 {
-		return []Result{result(name, Warn, "give each service a user of its own: deploy/nats/users.conf",
-			"these credentials may write %s: whoever has them can say that a quote was paid", strings.Join(may, " and "))}
-	}
-	return []Result{result(name, OK, "", "these credentials can neither speak for Stripe nor for payments")}
-}
-
-func (p *Patient) mayPublish(ctx context.Context, subject string) (bool, error) {
-	nc, err := p.Connect(ctx) // the last error of a connection stays: one each
-	if err != nil {
-		return false, err
-	}
-	defer nc.Close()
-	m := nats.NewMsg(subject)
-	m.Header.Set(jetstream.ExpectedLastSeqHeader, impossible)
-	if err := nc.PublishMsg(m); err != nil {
-		return false, fmt.Errorf("probe %s: %w", subject, err)
-	}
-	if err := nc.FlushWithContext(ctx); err != nil { // a refusal comes before the answer to the flush
-		return false, fmt.Errorf("probe %s: %w", subject, err)
-	}
-	return !errors.Is(nc.LastError(), nats.ErrPermissionViolation), nil
 }

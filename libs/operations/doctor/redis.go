@@ -2,8 +2,6 @@ package doctor
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -106,20 +104,3 @@ func judgeRedis(info map[string]string) []Result {
 }
 
 func denied(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "NOPERM") }
-
-// redisRights tries to write a key that does not exist, on the condition that it exists.
-func (p *Patient) redisRights(ctx context.Context) []Result {
-	const name = "rights on redis"
-	if p.Redis == nil {
-		return skipped(name, nextRedis, "no connection to Redis")
-	}
-	key := redisquote.NewKeys(redisquote.Generation).Token("doctor-probe")
-	err := p.Redis.SetArgs(ctx, key, "", redis.SetArgs{Mode: "XX"}).Err()
-	switch {
-	case denied(err):
-		return []Result{result(name, OK, "", "these credentials can only read; payments is the one writer")}
-	case err == nil, errors.Is(err, redis.Nil):
-		return []Result{result(name, Warn, "give each service a user of its own: deploy/redis/users.acl.in", "these credentials may write Redis; only payments has to")}
-	}
-	return skipped(name, nextRedis, "%v", fmt.Errorf("probe: %w", err))
-}
