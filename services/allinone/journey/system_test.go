@@ -35,7 +35,8 @@ type system struct {
 	at    map[string]string // addresses, by the variables of client.env
 }
 
-func start(t *testing.T) *system {
+// start starts it; more are further settings, in pairs.
+func start(t *testing.T, more ...string) *system {
 	t.Helper()
 	values := map[string]string{"DATA_DIR": t.TempDir()}
 	for _, name := range []string{
@@ -43,6 +44,9 @@ func start(t *testing.T) *system {
 		"PAYMENTS_ADDR", "NOTIFIER_ADDR", "QUOTES_ADDR", "QUOTES_ADMIN_ADDR", "CONSOLE_ADDR", "CONSOLE_ADMIN_ADDR", "SANDBOX_ADDR",
 	} {
 		values[name] = "127.0.0.1:0"
+	}
+	for i := 0; i+1 < len(more); i += 2 {
+		values[more[i]] = more[i+1]
 	}
 	cfg, err := allinone.ConfigFromEnv(func(name string) (string, bool) { v, ok := values[name]; return v, ok })
 	if err != nil {
