@@ -129,6 +129,10 @@ chaos: servers ## kill all processes at random under load, then judge by the inv
 drill: servers ## rehearse incidents on real processes at full size and write what was typed to docs/drill.md
 	DRILL_TRANSCRIPT=$(CURDIR)/docs/drill.md go test -count=1 -timeout 30m -run '^TestIncidentDrill$$' ./services/allinone/drill
 
+.PHONY: cluster
+cluster: servers ## three NATS servers, Redis Sentinels, Redis Cluster: leaders, masters, a quorum lost under load; prints the figures (TEST_SIZE=soak for hours)
+	TEST_SIZE=$(or $(TEST_SIZE),nightly) go test -count=1 -v -timeout 12h ./services/allinone/cluster
+
 .PHONY: upgrade
 upgrade: servers ## follow the upgrade runbook under load, from FROM=<commit> to this checkout, back, and here again
 	@test -n '$(FROM)' || { echo 'say which version to come from: make upgrade FROM=<commit>' >&2; exit 2; }

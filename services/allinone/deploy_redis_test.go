@@ -140,6 +140,8 @@ func TestRedisUsersMayDoTheirWorkAndNoMore(t *testing.T) {
 		{"SCRIPT FLUSH", nil},
 		{"FUNCTION FLUSH", nil},
 		{"REPLICAOF NO ONE", nil},
+		{"CLUSTER RESET", nil},
+		{"CLUSTER FAILOVER", nil},
 		{"SAVE", nil},
 		{"BGREWRITEAOF", nil},
 		{"MODULE LIST", nil},

@@ -1,0 +1,129 @@
+package cluster_test
+
+import (
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+
+	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/platform/redisquote"
+	"quittance.internal/libs/platform/redisquote/redistest"
+	"quittance.internal/libs/platform/testsize"
+)
+
+const (
+	// budget is that of ingress for storing one event; what is beyond it is the machine's own slowness.
+	budget = 3 * time.Second
+	// drainGoal is within what time of the recovery everything must be worked off; a loaded machine is given four times as much.
+	drainGoal = 30 * time.Second
+)
+
+// With three copies of the log, a leader that dies, one that stands still, and the loss of two servers of three under load: ingress
+// answers 503 in time where nothing can be stored, nothing that it has acknowledged is lost or doubled, and the backlog is soon gone.
+func TestNATSLosesItsLeaderAndItsQuorumAndWeLoseNothing(t *testing.T) {
+	t.Parallel() // it mostly waits
+	nats, single := startNATS(t), redistest.Start(t)
+	w := newWorld(t, stores{
+		nats: nats.config, log: nats.log("quotes"), operator: nats.log("operator"), monitors: nats.monitors(), redis: func(string) redisquote.Config { return single.Config() },
+	})
+	js := w.stores.operator.JetStream()
+	nats.current(js)
+	rounds := testsize.Of(t, 1, 8, 200)
+	w.publish(testsize.Of(t, 150, 1500, 30_000))
+	load := deliver(t, w, testsize.Of(t, 60, 80, 80))
+	for round := range rounds {
+		load.moving(10)
+		leader := nats.leader(js, event.StreamStripe)
+		outage(t, w, load, "leader killed", func() { nats.servers[leader].Kill() }) // the other two do its work
+		nats.servers[leader].Start()
+		nats.current(js)
+
+		load.moving(10)
+		leader = nats.leader(js, event.StreamStripe)
+		outage(t, w, load, "leader stopped", func() {
+			nats.servers[leader].Signal(syscall.SIGSTOP)
+			time.Sleep(time.Duration(2+(4*round)%5) * time.Second)
+			nats.servers[leader].Signal(syscall.SIGCONT)
+		})
+		nats.current(js)
+
+		load.moving(10)
+		quorumLoss(t, w, load, nats, round)
+		nats.current(js)
+	}
+	<-load.done
+	w.check(load)
+}
+
+// outage does harm, and measures for how long nothing was stored, and how long after harm has returned, which is when the fault is
+// over, all was worked off: the more functions wait until it is in their respect.
+func outage(t *testing.T, w *world, load *tester, what string, harm func(), more ...func()) {
+	t.Helper()
+	began := time.Now()
+	harm()
+	ended := time.Now()
+	load.moving(1)
+	stall := load.stall(began, time.Now())
+	resume := load.pause()
+	load.idle()
+	w.settled()
+	for _, f := range more {
+		f()
+	}
+	drained := time.Since(ended)
+	resume()
+	judge(t, load, what, began, stall, drained)
+}
+
+// quorumLoss kills two servers of three, holds that nothing is acknowledged meanwhile, and starts them again.
+func quorumLoss(t *testing.T, w *world, load *tester, nats *natsCluster, round int) {
+	t.Helper()
+	for i := range 2 {
+		nats.servers[nats.names[(round+i)%3]].Kill()
+	}
+	alone := time.Now()
+	time.Sleep(budget + 2*time.Second) // ingress has given up on some by then
+	back := time.Now()
+	during := load.between(alone, back)
+	refused := 0
+	for _, a := range during {
+		switch {
+		case a.status/100 == 2 && a.known.After(alone): // one that was stored before is still known
+			t.Error("one server of three has acknowledged an event that it heard of for the first time")
+		case a.status == http.StatusServiceUnavailable:
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Errorf("ingress answered %d times without a quorum, none of them 503: %v", len(during), during)
+	}
+	outage(t, w, load, "two of three killed", func() {
+		for i := range 2 {
+			nats.servers[nats.names[(round+i)%3]].Start()
+		}
+	})
+}
+
+// judge prints what was measured, and fails where it is far from the goals.
+func judge(t *testing.T, load *tester, what string, began time.Time, stall, drained time.Duration) {
+	t.Helper()
+	slowest, refused := time.Duration(0), 0
+	for _, a := range load.between(began.Add(-budget), time.Now()) {
+		if a.status/100 == 2 {
+			continue
+		}
+		if a.status != http.StatusServiceUnavailable {
+			t.Errorf("%s: ingress answered %d after %s, want 2xx or 503", what, a.status, a.took)
+		}
+		slowest, refused = max(slowest, a.took), refused+1
+	}
+	if slowest > 4*budget {
+		t.Errorf("%s: a 503 took %s, its budget is %s", what, slowest, budget)
+	}
+	if drained > 4*drainGoal {
+		t.Errorf("%s: it took %s after its end until all was worked off, the goal is %s", what, drained, drainGoal)
+	}
+	t.Logf("%s: %d answers 503, the slowest after %s; nothing stored for %s; all worked off %s after its end", what, refused,
+		slowest.Round(time.Millisecond), stall.Round(time.Millisecond), drained.Round(time.Millisecond))
+}
