@@ -23,7 +23,7 @@ import (
 
 const (
 	dialTimeout = 2 * time.Second
-	// ioTimeout is go-redis's read and write timeout; three tries of it stay far below JetStream's ack wait of 30 s.
+	// ioTimeout is go-redis's read and write timeout; three tries of it stay below JetStream's ack wait of 15 s.
 	ioTimeout   = time.Second
 	openTimeout = 30 * time.Second
 )
