@@ -13,6 +13,14 @@ import (
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/google/go-cmp/cmp"
+
+	"quittance.internal/libs/platform/env"
+	"quittance.internal/services/console"
+	"quittance.internal/services/ingress"
+	"quittance.internal/services/notifier"
+	"quittance.internal/services/payments"
+	"quittance.internal/services/quotes"
+	"quittance.internal/services/sandbox"
 )
 
 const repoDir = "../.."
@@ -180,6 +188,32 @@ func TestComposeSecretsAreFilesThatPrepareMakes(t *testing.T) {
 			if readFile(t, secrets, folder, path.Base(*value)) == "" {
 				t.Errorf("%s: %s is empty", name, variable)
 			}
+		}
+	}
+}
+
+// Each service takes the settings that its container has: one that refuses them starts again and again, and nobody is mailed.
+func TestEachServiceTakesItsComposeSettings(t *testing.T) {
+	p := loadCompose(t)
+	secrets := prepareSecrets(t)
+	prepareSandbox(t, secrets)
+	for name, read := range map[string]func(env.Lookup) error{
+		"ingress":  func(l env.Lookup) error { _, err := ingress.ConfigFromEnv(l); return err },
+		"payments": func(l env.Lookup) error { _, err := payments.ConfigFromEnv(l); return err },
+		"notifier": func(l env.Lookup) error { _, err := notifier.ConfigFromEnv(l); return err },
+		"quotes":   func(l env.Lookup) error { _, err := quotes.ConfigFromEnv(l); return err },
+		"console":  func(l env.Lookup) error { _, err := console.ConfigFromEnv(l); return err },
+		"sandbox":  func(l env.Lookup) error { _, err := sandbox.ConfigFromEnv(l); return err },
+	} {
+		err := read(func(variable string) (string, bool) {
+			value := p.Services[name].Environment[variable]
+			if value == nil {
+				return "", false
+			}
+			return strings.Replace(*value, "/run/secrets", filepath.Join(secrets, name), 1), true
+		})
+		if err != nil {
+			t.Errorf("%s refuses what docker-compose.yml gives it: %v", name, err)
 		}
 	}
 }
