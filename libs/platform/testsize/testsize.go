@@ -1,7 +1,7 @@
 // Package testsize says how much a test does: one test at three sizes instead of three tests. It decides nothing else, and
 // only tests import it.
 //
-// TEST_SIZE is check (the default: seconds), nightly (what `make nightly` runs, about 40 minutes in all) or soak (hours).
+// TEST_SIZE is check (the default: seconds), nightly (what `make nightly` runs, about an hour in all) or soak (hours).
 package testsize
 
 import (

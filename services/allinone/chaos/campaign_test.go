@@ -41,13 +41,14 @@ type campaign struct {
 	killed, sent atomic.Int64
 	sales, made  int // quotes that the tester published itself, and those by the API
 	foreigners   int
+	patience     time.Duration // for what is broken to be mended by itself
 	began        time.Time
 	slowest      time.Duration // to the end of all work, after the faults
 }
 
 func newCampaign(w *world, seed uint64, kills, webhooks, rounds int) *campaign {
 	return &campaign{
-		w: w, nemesis: newNemesis(w, seed), seed: seed, rand: rand.New(rand.NewPCG(seed, 2)), kills: kills, webhooks: webhooks, rounds: rounds, began: time.Now(),
+		w: w, nemesis: newNemesis(w, seed), seed: seed, rand: rand.New(rand.NewPCG(seed, 2)), kills: kills, webhooks: webhooks, rounds: rounds, patience: patience, began: time.Now(),
 	}
 }
 
@@ -102,7 +103,7 @@ func (c *campaign) storm(kills, webhooks int) {
 		if c.nemesis.kill(ctx) {
 			c.killed.Add(1)
 		}
-		c.nemesis.also(ctx)
+		c.nemesis.faults(ctx)
 		if time.Since(told) > 10*time.Second {
 			told = time.Now()
 			c.say("%s", c.summary())
@@ -222,7 +223,7 @@ func (c *campaign) call(ctx context.Context, path, key string, body, into any) {
 func (c *campaign) calm() []invariants.Violation {
 	c.w.tb.Helper()
 	began := time.Now()
-	for deadline := began.Add(patience); ; {
+	for deadline := began.Add(c.patience); ; {
 		c.w.ready()
 		processtest.Eventually(c.w.tb, patience, "all messages are acknowledged", func() error {
 			return natstest.Settled(c.w.tb.Context(), c.w.log, consumers...)

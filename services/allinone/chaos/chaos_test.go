@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"quittance.internal/libs/operations/invariants"
-	"quittance.internal/libs/platform/testsize"
 	"quittance.internal/services/allinone/processtest"
 )
 
@@ -31,8 +30,8 @@ func seedOf(t *testing.T) uint64 {
 // R61, R58, R62: whatever is killed, and whenever, no acknowledged webhook is lost, and nothing is doubled.
 func TestRandomKillsOfEverythingLoseAndDoubleNothing(t *testing.T) {
 	seed := seedOf(t)
-	kills := fromEnv(t, "CHAOS_KILLS", testsize.Of(t, 20, 1000, 50_000))
-	webhooks := fromEnv(t, "CHAOS_WEBHOOKS", testsize.Of(t, 1200, 100_000, 1_000_000))
+	kills := fromEnv(t, "CHAOS_KILLS", 20)
+	webhooks := fromEnv(t, "CHAOS_WEBHOOKS", 1200)
 	c := newCampaign(newWorld(t, nil), seed, kills, webhooks, max(1, min(kills/100, 10)))
 	if broken := c.run(); len(broken) > 0 {
 		c.tell(broken)

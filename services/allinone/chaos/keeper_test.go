@@ -22,7 +22,7 @@ type keeper struct {
 
 // command is what to do to a process, and for how long: it is down, or stands still.
 type command struct {
-	signal syscall.Signal // SIGKILL or SIGSTOP
+	signal syscall.Signal // SIGKILL, SIGSTOP, or SIGTERM: it may come to its end
 	length time.Duration
 	done   chan<- bool // true when it was done to a living process
 }
@@ -31,7 +31,7 @@ func newKeeper(p *processtest.Process) *keeper {
 	return &keeper{Process: p, commands: make(chan command)}
 }
 
-// run starts the process and keeps it until ctx ends; then the process still runs.
+// run starts the process and keeps it until ctx ends; then it is left as it is.
 func (k *keeper) run(ctx context.Context) {
 	k.Start()
 	for {
@@ -46,11 +46,17 @@ func (k *keeper) run(ctx context.Context) {
 				k.stand(ctx, c)
 				continue
 			}
-			if pause = c.length; !k.kill(c) {
+			if pause = c.length; c.signal == syscall.SIGTERM {
+				k.Signal(syscall.SIGTERM)
+				<-k.Ended()
+				c.done <- true
+			} else if !k.kill(c) {
 				k.ended.Add(1)
 			}
 		}
-		wait(ctx, pause)
+		if wait(ctx, pause); ctx.Err() != nil {
+			return
+		}
 		k.Start()
 	}
 }

@@ -13,6 +13,8 @@ type nemesis struct {
 	rand *rand.Rand
 	// weights say how often each process is the victim.
 	weights []weight
+	// faults is what it does, now and then, after a kill; also by default.
+	faults func(context.Context)
 	// flushes and scriptFlushes are how often Redis lost everything, or its scripts alone.
 	flushes, scriptFlushes int
 }
@@ -23,9 +25,11 @@ type weight struct {
 }
 
 func newNemesis(w *world, seed uint64) *nemesis {
-	return &nemesis{w: w, rand: rand.New(rand.NewPCG(seed, 1)), weights: []weight{
+	n := &nemesis{w: w, rand: rand.New(rand.NewPCG(seed, 1)), weights: []weight{
 		{w.ingress, 4}, {w.payments, 5}, {w.notifier, 4}, {w.quotes, 2}, {w.nats, 3}, {w.redis, 2},
 	}}
+	n.faults = n.also
+	return n
 }
 
 func (n *nemesis) between(least, most time.Duration) time.Duration {
@@ -78,9 +82,13 @@ func (n *nemesis) also(ctx context.Context) {
 			n.scriptFlushes++
 		}
 	case at < 34:
-		if n.w.cache.FlushAll(ctx).Err() == nil {
-			n.flushes++
-		}
+		n.flush(ctx)
+	}
+}
+
+func (n *nemesis) flush(ctx context.Context) {
+	if n.w.cache.FlushAll(ctx).Err() == nil {
+		n.flushes++
 	}
 }
 

@@ -5,14 +5,18 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,20 +28,26 @@ import (
 
 // tester behaves as Stripe's webhook delivery does: it signs each event anew and posts it until it is answered 2xx. It writes
 // down what was answered, whatever the product says of itself.
+//
+// With several addresses it takes them in turn, and goes to the next one where nobody listens; it goes nowhere else with a request
+// that was answered, or sent.
 type tester struct {
-	url  string
+	urls []string
+	next atomic.Int64
 	http *http.Client
 
 	mu    sync.Mutex
 	acked invariants.Acked
-	// twoHundred are all answers 2xx, refused the others by their status, unknown the requests that had no answer.
-	twoHundred, unknown int
-	refused             map[int]int
+	// twoHundred are all answers 2xx, refused the others by their status, unknown the requests that had no answer,
+	// and moved those that went to another address because nobody listened.
+	// kept is how many of the unknown were sent on a connection that an earlier request had left open.
+	twoHundred, unknown, kept, moved int
+	refused                          map[int]int
 }
 
 func newTester(url string) *tester {
 	return &tester{
-		url: url, acked: invariants.Acked{}, refused: map[int]int{},
+		urls: []string{url}, acked: invariants.Acked{}, refused: map[int]int{},
 		http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: senders}},
 	}
 }
@@ -50,19 +60,44 @@ func (s *tester) deliver(ctx context.Context, e scenario.Event) {
 }
 
 func (s *tester) post(ctx context.Context, e scenario.Event) bool {
+	first := int(s.next.Add(1))
+	for i := range s.urls {
+		reused := false
+		traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { reused = c.Reused }})
+		accepted, err := s.postTo(traced, s.urls[(first+i)%len(s.urls)], e)
+		if err == nil {
+			return accepted
+		}
+		s.mu.Lock()
+		last := i == len(s.urls)-1 || !errors.Is(err, syscall.ECONNREFUSED)
+		if last {
+			s.unknown++
+			if reused {
+				s.kept++
+			}
+		} else {
+			s.moved++
+		}
+		s.mu.Unlock()
+		if last {
+			return false
+		}
+	}
+	return false
+}
+
+// postTo returns an error where there was no answer.
+func (s *tester) postTo(ctx context.Context, url string, e scenario.Event) (bool, error) {
 	signed := webhook.GenerateTestSignedPayload(&webhook.UnsignedPayload{Payload: e.Body, Secret: secret})
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(e.Body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(e.Body))
 	if err != nil {
-		return false
+		return false, err
 	}
 	req.Header.Set("Stripe-Signature", signed.Header)
 	req.Header.Set("Content-Type", "application/json; charset=utf-8")
 	res, err := s.http.Do(req)
 	if err != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.unknown++
-		return false
+		return false, err
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, res.Body)
@@ -70,14 +105,14 @@ func (s *tester) post(ctx context.Context, e scenario.Event) bool {
 	defer s.mu.Unlock()
 	if res.StatusCode/100 != 2 {
 		s.refused[res.StatusCode]++
-		return false
+		return false, nil
 	}
 	s.twoHundred++
 	if s.acked[e.ID] == nil {
 		sum := sha256.Sum256(e.Body)
 		s.acked[e.ID] = []string{hex.EncodeToString(sum[:])}
 	}
-	return true
+	return true, nil
 }
 
 // snapshot is what was acknowledged by now.

@@ -46,6 +46,8 @@ type world struct {
 	log                          *natsstream.Log
 	cache                        redis.UniversalClient
 	settings                     []string
+	run                          func(*keeper) *keeper
+	stop                         func() // ends all keepers, not their processes
 }
 
 // consumers are those of payments and the notifier, in the order in which their work follows from each other's.
@@ -58,15 +60,22 @@ var consumers = []natstest.Consumer{
 // newWorld starts everything, ready for work. tags are those of the builds of services, by name.
 func newWorld(tb testing.TB, tags map[string]string) *world {
 	tb.Helper()
+	return newWorldIn(tb, tb.TempDir(), tags)
+}
+
+// newWorldIn is newWorld with a folder for the store of NATS.
+func newWorldIn(tb testing.TB, store string, tags map[string]string) *world {
+	tb.Helper()
 	w := &world{tb: tb, mail: processtest.StartMail(tb)}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	var running sync.WaitGroup
-	tb.Cleanup(func() { cancel(); running.Wait() }) // before each process's own end
-	run := func(k *keeper) *keeper {
+	w.stop = func() { cancel(); running.Wait() } // before a process ends for good, or its keeper would start it again
+	tb.Cleanup(w.stop)
+	w.run = func(k *keeper) *keeper {
 		running.Go(func() { k.run(ctx) })
 		return k
 	}
-	w.startServers(run)
+	w.startServers(store)
 	w.proxy = startProxy(tb, strings.TrimSuffix(strings.TrimPrefix(w.redisURL, "redis://"), "/0"))
 	w.connect()
 	addr := map[string]string{}
@@ -85,30 +94,44 @@ func newWorld(tb testing.TB, tags map[string]string) *world {
 	)
 	service := func(name, probe, redisURL string) *keeper {
 		path := processtest.Binary(tb, name+"/cmd/"+name, tags[name])
-		return run(newKeeper(processtest.New(tb, name, path, "http://"+addr[probe]+"/readyz", append(slices.Clone(w.settings), "REDIS_URL="+redisURL))))
+		return w.run(newKeeper(processtest.New(tb, name, path, "http://"+addr[probe]+"/readyz", append(slices.Clone(w.settings), "REDIS_URL="+redisURL))))
 	}
 	w.quotes = service("quotes", "QUOTES_ADMIN_ADDR", w.redisURL)
 	w.payments = service("payments", "PAYMENTS_ADDR", "redis://"+w.proxy.addr+"/0")
 	w.notifier = service("notifier", "NOTIFIER_ADDR", w.redisURL)
 	w.ingress = service("ingress", "INGRESS_ADMIN_ADDR", w.redisURL)
+	tb.Cleanup(w.stop)
 	w.ready()
 	return w
 }
 
+// secondIngress starts another replica, to which the tester goes in turn with the first.
+func (w *world) secondIngress() *keeper {
+	w.tb.Helper()
+	addr, admin := freeaddr.New(w.tb), freeaddr.New(w.tb)
+	env := append(slices.Clone(w.settings), "INGRESS_ADDR="+addr, "INGRESS_ADMIN_ADDR="+admin) // of two the last one counts
+	path := processtest.Binary(w.tb, "ingress/cmd/ingress", "")
+	k := w.run(newKeeper(processtest.New(w.tb, "ingress 2", path, "http://"+admin+"/readyz", env)))
+	w.tester.urls = append(w.tester.urls, "http://"+addr+"/webhooks/stripe")
+	w.tb.Cleanup(w.stop)
+	w.isReady(k)
+	return k
+}
+
 // startServers starts nats-server and redis-server. NATS has its default sync: what a process has written outlives its kill, and
 // a power cut is another proof.
-func (w *world) startServers(run func(*keeper) *keeper) {
+func (w *world) startServers(store string) {
 	w.tb.Helper()
 	client, monitor, redisAddr := freeaddr.New(w.tb), freeaddr.New(w.tb), freeaddr.New(w.tb)
 	w.natsURL, w.redisURL = "nats://"+client, "redis://"+redisAddr+"/0"
 	config := filepath.Join(w.tb.TempDir(), "nats.conf")
-	text := fmt.Sprintf("listen: %q\nhttp: %q\njetstream { store_dir: %q }\n", client, monitor, w.tb.TempDir())
+	text := fmt.Sprintf("listen: %q\nhttp: %q\njetstream { store_dir: %q }\n", client, monitor, store)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		w.tb.Fatal(err)
 	}
 	n := processtest.New(w.tb, "nats-server", processtest.NATSServer(w.tb), "http://"+monitor+"/healthz", nil)
 	n.Args = []string{"-c", config}
-	w.nats = run(newKeeper(n))
+	w.nats = w.run(newKeeper(n))
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
 		w.tb.Fatal("redis-server is not on PATH; on Debian: apt-get install redis-server (make servers does it as root)")
@@ -122,7 +145,7 @@ func (w *world) startServers(run func(*keeper) *keeper) {
 		"--bind", "127.0.0.1", "--port", port, "--dir", w.tb.TempDir(), "--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
 		"--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "warning",
 	}
-	w.redis = run(newKeeper(r))
+	w.redis = w.run(newKeeper(r))
 }
 
 // connect connects the test itself, past the proxy, and declares the streams.
@@ -167,21 +190,25 @@ func (w *world) all() []*keeper {
 func (w *world) ready() {
 	w.tb.Helper()
 	for _, k := range w.all() {
-		if k.Probe == "" {
-			continue
+		if k.Probe != "" {
+			w.isReady(k)
 		}
-		processtest.Eventually(w.tb, patience, k.Name+" is ready", func() error {
-			res, err := http.Get(k.Probe)
-			if err != nil {
-				return err
-			}
-			defer res.Body.Close()
-			if res.StatusCode != http.StatusOK {
-				return fmt.Errorf("%s: %s", k.Probe, res.Status)
-			}
-			return nil
-		})
 	}
+}
+
+func (w *world) isReady(k *keeper) {
+	w.tb.Helper()
+	processtest.Eventually(w.tb, patience, k.Name+" is ready", func() error {
+		res, err := http.Get(k.Probe)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s: %s", k.Probe, res.Status)
+		}
+		return nil
+	})
 }
 
 // keepLogs writes what is kept of the processes' logs into a folder that stays, and returns it.
