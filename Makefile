@@ -147,7 +147,11 @@ upgrade: servers ## follow the upgrade runbook under load, from FROM=<commit> to
 .PHONY: bench
 bench: redis ## ingress and worker beside their limits and their peers, in one run; writes docs/performance.md (BENCH=Ingress, BENCH_ROUNDS=3, BENCHTIME=1.5s, BENCH_CONNECTIONS=64,256, BENCH_ONLY=part of a name, BENCH_BASE=folder of older binaries to compare with, BENCH_DOCS= for the terminal alone)
 	@mkdir -p $(BIN); cd $(BENCH_MODULE) && GOWORK=off go test -c -o $(BIN)/bench . && \
-	BENCH_DOCS=$${BENCH_DOCS-$(if $(BENCH_ONLY)$(BENCH_BASE),,$(CURDIR)/docs)} $(BIN)/bench -test.run '^$$' -test.bench '$(or $(BENCH),.)' -test.benchtime 1x -test.timeout 60m
+	BENCH_DOCS=$${BENCH_DOCS-$(if $(BENCH_ONLY)$(BENCH_BASE),,$(CURDIR)/docs)} $(BIN)/bench -test.run '^$$' -test.bench '$(or $(BENCH),Ingress|Worker)' -test.benchtime 1x -test.timeout 60m
+
+.PHONY: growth
+growth: ## cost, memory and times as the log grows, into docs/performance.md; a million takes up to ten minutes and 8 GB of disk and memory (GROWTH=10000,100000)
+	@$(MAKE) --no-print-directory bench BENCH=Growth
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (default 30s) each

@@ -54,20 +54,30 @@ func startRole(tb testing.TB, name string, env ...string) (*process, string) {
 // startService runs a service and waits until its probe says that it can work. base is the folder of an older binary, or "".
 func startService(tb testing.TB, name, base, probe string, env ...string) *process {
 	tb.Helper()
+	p := launchService(tb, name, base, env...)
+	p.waitReady(probe, 30*time.Second)
+	return p
+}
+
+func launchService(tb testing.TB, name, base string, env ...string) *process {
+	tb.Helper()
 	path := filepath.Join(base, name)
 	if base == "" {
 		path = serviceBinary(tb, name)
 	}
-	p := start(tb, name, exec.Command(path), append(env, roleVar+"="+name))
-	processtest.Eventually(tb, 30*time.Second, name+" is ready", func() error {
+	return start(tb, name, exec.Command(path), append(env, roleVar+"="+name))
+}
+
+func (p *process) waitReady(probe string, within time.Duration) {
+	p.tb.Helper()
+	processtest.Eventually(p.tb, within, p.name+" is ready", func() error {
 		select {
 		case <-p.ended:
-			tb.Fatalf("%s ended before it was ready:\n%s", name, p.tail())
+			p.tb.Fatalf("%s ended before it was ready:\n%s", p.name, p.tail())
 		default:
 		}
 		return get(probe)
 	})
-	return p
 }
 
 // serviceBinary is the service as it is shipped, to which the variable of a role means nothing, or this binary for a profile.

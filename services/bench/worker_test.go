@@ -240,18 +240,24 @@ func (s *stage) release() time.Time {
 
 func (s *stage) startPayments() *process {
 	s.tb.Helper()
-	addr := freeaddr.New(s.tb)
 	// On an empty log: a worker that finds an empty Redis and a full log first folds all of it again.
-	durability := natsstream.DurabilityServer
-	if s.barrier {
-		durability = natsstream.DurabilityBarrier
-	}
-	p := startService(s.tb, "payments", s.base, "http://"+addr+"/readyz",
-		"DURABILITY="+durability, "NATS_STORE_DIR="+s.nats.store,
-		"NATS_URL="+s.nats.url, "REDIS_URL="+s.redis.URL, "PAYMENTS_ADDR="+addr, "MODE="+event.ModeTest)
+	p, probe := s.launchPayments()
+	p.waitReady(probe, 30*time.Second)
 	s.backlog.storeQuotes(s.tb, s.nats.log)
 	processtest.Eventually(s.tb, 60*time.Second, "the quotes are known", func() error { return s.left(event.StreamQuotes) })
 	return p
+}
+
+func (s *stage) launchPayments() (p *process, probe string) {
+	s.tb.Helper()
+	addr, durability := freeaddr.New(s.tb), natsstream.DurabilityServer
+	if s.barrier {
+		durability = natsstream.DurabilityBarrier
+	}
+	p = launchService(s.tb, "payments", s.base,
+		"DURABILITY="+durability, "NATS_STORE_DIR="+s.nats.store,
+		"NATS_URL="+s.nats.url, "REDIS_URL="+s.redis.URL, "PAYMENTS_ADDR="+addr, "MODE="+event.ModeTest)
+	return p, "http://" + addr + "/readyz"
 }
 
 func (s *stage) startNaive() *process {
