@@ -146,6 +146,12 @@ quotectl quotes card q_1042 -o json | jq -r .status
 quotectl quotes list --deal d_17 --status paid -o jsonl | jq -r .id`,
 }
 
+// recipe is a topic with -o json.
+type recipe struct {
+	Topic string `json:"topic"`
+	Text  string `json:"text"`
+}
+
 func (a *app) cheatCommand() *cobra.Command {
 	topics := slices.Sorted(maps.Keys(recipes))
 	return &cobra.Command{
@@ -164,8 +170,15 @@ func (a *app) cheatCommand() *cobra.Command {
 				if !ok {
 					return usage(cmd, "there is no topic %q; topics are %s", args[0], strings.Join(topics, ", "))
 				}
-				_, err := fmt.Fprintln(a.out, text)
-				return err
+				return a.show(view{document: recipe{args[0], text}, after: []string{text}})
+			}
+			if a.format == formatJSON || a.format == formatJSONL {
+				v := view{items: []any{}}
+				for _, topic := range topics {
+					v.items = append(v.items, recipe{topic, recipes[topic]})
+				}
+				v.document = v.items
+				return a.show(v)
 			}
 			for _, topic := range topics {
 				if _, err := fmt.Fprintf(a.out, "## %s\n%s\n\n", topic, recipes[topic]); err != nil {

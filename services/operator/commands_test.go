@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
 
 	"quittance.internal/libs/platform/natsstream/natstest"
 )
@@ -28,7 +29,7 @@ var commands = []string{
 	"events", "events list", "events get", "events tail",
 	"dead", "dead list", "dead show", "dead retry", "dead discard",
 	"parked", "parked list", "parked release",
-	"mail", "mail list", "mail show", "mail resend",
+	"mail", "mail list", "mail show", "mail preview", "mail resend",
 	"subscribers", "subscribers list", "subscribers lag", "subscribers missing", "subscribers replay",
 	"replay", "replay plan", "replay run", "replay one", "replay list", "replay show", "replay status", "replay cancel",
 	"reconcile", "reconcile report", "reconcile repair",
@@ -40,6 +41,12 @@ var commands = []string{
 }
 
 func TestHelpIsAsAgreed(t *testing.T) {
+	everyCommand(func(name string, _ *cobra.Command) {
+		ofCobra := name == "help" || strings.HasPrefix(name, "completion")
+		if !slices.Contains(commands, name) && !ofCobra && !strings.HasPrefix(name, "simulate ") { // scenarios have the same text
+			t.Errorf("quotectl %s is not in the list of commands above", name)
+		}
+	})
 	var all strings.Builder
 	for _, c := range commands {
 		r := runWith(t, nil, append(strings.Fields(c), "--help")...)
@@ -66,17 +73,6 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-func TestEveryCommandHasAnExampleAndTellsItsExitCodes(t *testing.T) {
-	for _, c := range commands {
-		r := runWith(t, nil, append(strings.Fields(c), "--help")...)
-		for _, text := range []string{"Examples:", "Exit codes: 0 ok, 1 error, 2 wrong usage, 3 a difference"} {
-			if !strings.Contains(r.out, text) {
-				t.Errorf("quotectl %s --help lacks %q", c, text)
-			}
-		}
-	}
-}
-
 func TestMisuseIsExitCodeTwoAndSaysWhatToType(t *testing.T) {
 	tests := []struct {
 		args  string
@@ -90,7 +86,7 @@ func TestMisuseIsExitCodeTwoAndSaysWhatToType(t *testing.T) {
 		{"quotes get", []string{"the quote id is missing", "next: quotectl quotes get --help"}},
 		{"quotes get q_1 q_2", []string{`"q_2" is one argument too many`}},
 		{"quotes get q/1", []string{"is not a quote id"}},
-		{"quotes list --limit 0", []string{"--limit is 0"}},
+		{"quotes list --limit -1", []string{"--limit is -1", "0 for all"}},
 		{"quotes list --nonsense", []string{"unknown flag", "next: quotectl quotes list --help"}},
 		{"quotes list -o xml", []string{`output format "xml" is none of table, wide, json, jsonl`}},
 		{"sellers show acct_1", []string{`"acct_1" is not a seller id`}},
@@ -98,7 +94,7 @@ func TestMisuseIsExitCodeTwoAndSaysWhatToType(t *testing.T) {
 		{"sellers set-plan main starter", []string{"--reason"}},
 		{"sellers set-seat main sue", []string{"the word paid or unpaid is missing"}},
 		{"sellers set-seat main sue yes", []string{`"yes" is neither paid nor unpaid`}},
-		{"sellers history main --limit 0", []string{"--limit is 0"}},
+		{"sellers history main --limit -1", []string{"--limit is -1", "0 for all"}},
 		{"explain", []string{"the id is missing"}},
 		{"replay ch_1", []string{"neither an event id"}},
 		{"declare --replicas 2", []string{"--replicas is 2"}},

@@ -171,7 +171,7 @@ the message's bytes alone, as they are. It takes
 
   DEAD:12                  a letter by its place
   payments/STRIPE:88120    a consumer's letter about a message
-  STRIPE:88120, evt_…      all letters about a message
+  STRIPE:88120, evt_…      all letters about a message; where there are several, -o json is a list
 
 ` + exitCodeHelp,
 		Example: "  quotectl dead show DEAD:12\n  quotectl dead show evt_1QaB -o json\n  quotectl dead show DEAD:12 --raw > body.json",
@@ -195,6 +195,7 @@ func (a *app) showDead(ctx context.Context, ref string, raw bool) error {
 	if raw && len(letters) > 1 {
 		return advise("quotectl dead show "+letterRef(letters[0])+" --raw", "%d letters are about %s; name one", len(letters), ref)
 	}
+	views := make([]view, 0, len(letters))
 	for _, l := range letters {
 		_, m, err := deadletter.Find(ctx, b.log, l.Key)
 		if err != nil {
@@ -208,11 +209,9 @@ func (a *app) showDead(ctx context.Context, ref string, raw bool) error {
 		if err != nil {
 			body = []byte("the body is no JSON (" + number(len(m.Data)) + " bytes); --raw prints it")
 		}
-		if err := a.show(a.letterView(l, string(body))); err != nil {
-			return err
-		}
+		views = append(views, a.letterView(l, string(body)))
 	}
-	return nil
+	return a.showAll(views)
 }
 
 func (a *app) letterView(l deadletter.Letter, body string) view {

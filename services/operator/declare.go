@@ -22,6 +22,9 @@ import (
 // declareTimeout bounds the whole declaration; creating replicated streams takes seconds.
 const declareTimeout = time.Minute
 
+// notClustered is the server's error code for more copies than a server alone can have.
+const notClustered jetstream.ErrorCode = 10074
+
 // ownStreams are the streams that natsstream.Declare makes; buckets are streams named KV_… below that.
 var (
 	ownStreams = []string{event.StreamStripe, event.StreamQuotes, event.StreamSellers, event.StreamDead, event.StreamTimers, event.StreamJournal}
@@ -92,7 +95,11 @@ func (a *app) declare(ctx context.Context, replicas int, reason string) error {
 		return err
 	}
 	if err := natsstream.Declare(ctx, nc, natsstream.Options{Replicas: replicas}); err != nil {
-		return advise("quotectl declare --check", "%w", err)
+		next := "quotectl declare --check"
+		if e, ok := errors.AsType[*jetstream.APIError](err); ok && e.ErrorCode == notClustered {
+			next = "quotectl declare --replicas 1: this server is not in a cluster"
+		}
+		return advise(next, "%w", err)
 	}
 	after, err := snapshot(ctx, log.JetStream())
 	if err != nil {
@@ -130,6 +137,17 @@ func (a *app) checkDeclared(ctx context.Context) error {
 
 	drifted, err := natsstream.Drift(ctx, log.JetStream())
 	if err != nil {
+		return err
+	}
+	type drift struct {
+		What string `json:"what"`
+	}
+	v := view{items: []any{}}
+	for _, what := range drifted {
+		v.items = append(v.items, drift{what})
+	}
+	v.document = v.items
+	if err := a.show(v); err != nil {
 		return err
 	}
 	if len(drifted) > 0 {

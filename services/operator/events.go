@@ -162,7 +162,8 @@ func (a *app) eventsGetCommand() *cobra.Command {
 		Short: "Show one event: its body, its headers, its outcome",
 		Long: `Shows one event: where it lies, what became of it, its headers, and its body with personal
 data masked. --raw prints the stored bytes exactly as they are, unmasked and with nothing
-around them: it is meant for a file or a pipe.
+around them: it is meant for a file or a pipe. An id that several stored events have shows
+all of them; -o json is a list then.
 
 ` + exitCodeHelp,
 		Example: `  quotectl events get evt_1QaB
@@ -213,6 +214,7 @@ func (a *app) getEvent(ctx context.Context, id string, raw, headers bool) error 
 		_, err := a.out.Write(records[0].Data)
 		return err
 	}
+	views := make([]view, 0, len(records))
 	for _, r := range records {
 		e := selection.Describe(r)
 		if b.reader != nil {
@@ -220,11 +222,13 @@ func (a *app) getEvent(ctx context.Context, id string, raw, headers bool) error 
 				return err
 			}
 		}
-		if err := a.showEvent(b, e, headers); err != nil {
+		v, err := a.eventView(b, e, headers)
+		if err != nil {
 			return err
 		}
+		views = append(views, v)
 	}
-	return nil
+	return a.showAll(views)
 }
 
 // eventRecords returns the messages that an event id, or a place in the log, names.
@@ -242,7 +246,7 @@ func eventRecords(ctx context.Context, log *natsstream.Log, id string) ([]natsst
 	return story.Events(ctx, log, id)
 }
 
-func (a *app) showEvent(b backend, e selection.Event, headersOnly bool) error {
+func (a *app) eventView(b backend, e selection.Event, headersOnly bool) (view, error) {
 	got := gotEvent{shownEvent: shown(b, e), Subject: e.Record.Subject, Bytes: len(e.Record.Data), Headers: map[string]string{}}
 	for name, values := range e.Record.Header {
 		if !strings.HasPrefix(name, "Nats-") {
@@ -253,7 +257,7 @@ func (a *app) showEvent(b backend, e selection.Event, headersOnly bool) error {
 	if bodyErr == nil && !headersOnly {
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, body); err != nil {
-			return err
+			return view{}, err
 		}
 		got.Data = compact.Bytes()
 	}
@@ -281,7 +285,7 @@ func (a *app) showEvent(b backend, e selection.Event, headersOnly bool) error {
 	default:
 		v.after = []string{"", string(body)}
 	}
-	return a.show(v)
+	return v, nil
 }
 
 func outcomeText(e shownEvent) string {
@@ -301,7 +305,8 @@ func (a *app) eventsTailCommand() *cobra.Command {
 		Short: "Follow events as they are stored and decided, until Ctrl-C",
 		Long: `Prints one line per event as it is stored (-->), one for its outcome (<--), and one for each
 event of the quotes' own (==>). It begins now, or with --since further back, goes on after
-a lost connection without leaving anything out, and ends with Ctrl-C and exit code 0.
+a lost connection without leaving anything out, and ends with Ctrl-C and exit code 0. As it
+has no end, -o json prints one document per line, as -o jsonl does.
 
 ` + exitCodeHelp,
 		Example: `  quotectl events tail

@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,11 +30,14 @@ commands. What it prints as REF can be given to it again. It takes
 
   q_…                          a quote: its whole story
   evt_…, STRIPE:88120          a Stripe event: what became of it, and what followed from it
-  QUOTES:4410, <…@…>           a quote's event, a mail's Message-ID: the quote's story
+  QUOTES:4410                  a quote's event: the quote's story
+  <…@…>, main.q_….1.paid       a mail, by its Message-ID or its key in the ledger
   DEAD:12                      a dead letter: the story of its message
   rp_…                         a replay plan, as replay show does
   cs_… pi_… ch_… in_… sub_…    an object of Stripe's: the story of the quote it belongs to;
                                --account says on which connected account it is
+
+What belongs to several is told of each; -o json is a list then.
 
 Steps carry the time since the first one. E-mail addresses are masked.
 
@@ -59,6 +63,9 @@ wrong clock): that leaves no trace in the log. A link of which nothing is known 
 			case noMail:
 				return a.why(cmd.Context(), args[0], why.Mailed)
 			}
+			if next, other := elsewhere(args[0]); other {
+				return usage(cmd, "%s is nothing that has a story: %s shows it", args[0], next)
+			}
 			if strings.HasPrefix(args[0], "rp_") {
 				return a.withPlan(cmd.Context(), args[0], func(_ backend, p *replay.Plan) error { return a.showPlan(p) })
 			}
@@ -69,6 +76,18 @@ wrong clock): that leaves no trace in the log. A link of which nothing is known 
 	cmd.Flags().BoolVar(&noMail, "why-no-email", false, "name the first thing that keeps the owner's mail")
 	cmd.Flags().StringVar(&account, "account", event.Platform, "the Stripe account of an object of Stripe's")
 	return cmd
+}
+
+// elsewhere names the command that shows what is printed as an id and is no part of a quote's story.
+func elsewhere(id string) (next string, other bool) {
+	switch stream, number, _ := strings.Cut(id, ":"); {
+	case stream == event.StreamJournal:
+		n, err := strconv.ParseUint(number, 10, 64)
+		return "quotectl journal list --limit 1 --before " + strconv.FormatUint(n+1, 10), err == nil
+	case strings.HasPrefix(id, "c_") && len(id) == len("c_1a2b3c4d"):
+		return "quotectl dead list --cause " + id, true
+	}
+	return "", false
 }
 
 func (a *app) explain(ctx context.Context, id, account string) error {
@@ -84,10 +103,14 @@ func (a *app) explain(ctx context.Context, id, account string) error {
 	if err != nil {
 		return err
 	}
+	views := make([]view, len(stories))
+	for i, s := range stories {
+		views[i] = a.storyView(s)
+	}
+	if err := a.showAll(views); err != nil {
+		return err
+	}
 	for _, s := range stories {
-		if err := a.show(a.storyView(s)); err != nil {
-			return err
-		}
 		for _, note := range s.Notes {
 			a.progress("note: %s", note)
 		}

@@ -24,7 +24,9 @@ var withoutNATS = map[string]string{
 	"sellers show": "asks the API", "sellers history": "asks the API",
 	"policy show": "asks the API", "policy diff": "asks the API", "policy check": "asks the API",
 	"simulate list": "knows it by itself", "stripe events": "knows it by itself",
-	"cheat": "knows it by itself", "version": "knows it by itself",
+	"cheat": "knows it by itself", "version": "knows it by itself", "help": "knows it by itself",
+	"completion bash": "knows it by itself", "completion zsh": "knows it by itself",
+	"completion fish": "knows it by itself", "completion powershell": "knows it by itself",
 	"doctor": "looks at all else, and says of NATS what is wrong",
 }
 

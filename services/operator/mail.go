@@ -19,6 +19,9 @@ import (
 // resendTimeout bounds the wait for the notifier: a relay may take its time.
 const resendTimeout = 2 * time.Minute
 
+// mailKinds are the mails that there are.
+var mailKinds = []string{event.NamePaid, event.NameExpiring}
+
 func (a *app) mailCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mail",
@@ -74,6 +77,9 @@ is no longer true; nobody need care).
 					return usage(cmd, "--state is %q; it is some of %s", word, strings.Join(mail.States, ", "))
 				}
 				f.States = append(f.States, word)
+			}
+			if f.Kind != "" && !slices.Contains(mailKinds, f.Kind) {
+				return usage(cmd, "--kind is %q; it is %s", f.Kind, strings.Join(mailKinds, " or "))
 			}
 			if f.Limit < 0 {
 				return usage(cmd, "--limit is %d; it is 1 or more, or 0 for all", f.Limit)
@@ -205,8 +211,11 @@ command twice is one mail.
 			if !event.ValidToken(args[0]) {
 				return usage(cmd, "%q is not a quote id", args[0])
 			}
-			if kind != event.NamePaid && kind != event.NameExpiring {
-				return usage(cmd, "--kind is %q; it is %s or %s", kind, event.NamePaid, event.NameExpiring)
+			if !slices.Contains(mailKinds, kind) {
+				return usage(cmd, "--kind is %q; it is %s", kind, strings.Join(mailKinds, " or "))
+			}
+			if revision < 0 {
+				return usage(cmd, "--revision is %d; it is 1 or more, or 0 for the last", revision)
 			}
 			reason, err := a.reason(cmd, reason)
 			if err != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"quittance.internal/libs/operations/advice"
@@ -34,8 +35,6 @@ func Run(ctx context.Context, args []string, lookup env.Lookup, stdout, stderr i
 	}
 	root := a.rootCommand() //nolint:contextcheck // cobra hands the context of ExecuteContext to each command
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	return a.exit(root.ExecuteContext(ctx))
 }
 
@@ -102,12 +101,7 @@ $DATA_DIR/client.env, ./data/client.env. The all-in-one runner writes such a fil
 	root.PersistentFlags().StringVarP(&a.format, "output", "o", formatTable, "output format: table, wide, json or jsonl")
 	root.PersistentFlags().StringVar(&a.envFile, "env-file", "", "file of KEY=VALUE lines for settings that the environment lacks")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return checkFormat(a.format) }
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 {
-			return group(cmd, args) // the flag is that of a command that there is not
-		}
-		return usage(cmd, "%w", err)
-	})
+	root.SetFlagErrorFunc(flagFault)
 	// It fails only for a flag that does not exist.
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(
@@ -133,6 +127,9 @@ $DATA_DIR/client.env, ./data/client.env. The all-in-one runner writes such a fil
 		a.cheatCommand(),
 		a.versionCommand(),
 	)
+	root.SetOut(a.out) // before addHelp: cobra's completion keeps what it finds
+	root.SetErr(a.err)
+	addHelp(root)
 	return root
 }
 
@@ -160,6 +157,33 @@ func exact(names ...string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// atMostOne allows one argument, or none.
+func atMostOne(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usage(cmd, "%q is one argument too many", args[1])
+	}
+	return nil
+}
+
+// flagFault says what is wrong with a flag, in words of ours where the value is of no form that the flag takes.
+func flagFault(cmd *cobra.Command, err error) error {
+	if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 {
+		return group(cmd, args) // the flag is that of a command that there is not
+	}
+	bad, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
+		return usage(cmd, "%w", err)
+	}
+	form := map[string]string{
+		"duration": "a duration such as 90s, 15m or 24h", "int": "a whole number", "int64": "a whole number", "uint64": "a whole number from 0 on",
+		"bool": "true or false",
+	}[bad.GetFlag().Value.Type()]
+	if form == "" {
+		return usage(cmd, "%w", err)
+	}
+	return usage(cmd, "--%s is %q; it is %s", bad.GetFlag().Name, bad.GetValue(), form)
 }
 
 // progress tells on stderr how far things are.

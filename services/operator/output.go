@@ -84,6 +84,26 @@ func (a *app) show(v view) error {
 	return err
 }
 
+// showAll prints several results as one: with -o json as one document, a list where there is more than one.
+func (a *app) showAll(views []view) error {
+	if a.format == formatJSON && len(views) != 1 {
+		documents := make([]any, len(views))
+		for i, v := range views {
+			documents[i] = v.document
+		}
+		return a.show(view{document: documents})
+	}
+	for i, v := range views {
+		if i > 0 && a.format != formatJSON && a.format != formatJSONL {
+			v.before = append([]string{""}, v.before...)
+		}
+		if err := a.show(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // writeTable aligns the cells by their width in characters; colour is put around them afterwards.
 func (a *app) writeTable(b *strings.Builder, t table) {
 	var keep []int

@@ -53,6 +53,9 @@ func (a *app) parkedListCommand() *cobra.Command {
 			if limit < 0 {
 				return usage(cmd, "--limit is %d; it is 1 or more, or 0 for all", limit)
 			}
+			if f.OlderThan < 0 {
+				return usage(cmd, "--older-than is %s; it is 0 or more", f.OlderThan)
+			}
 			b, err := a.openBackend(cmd.Context())
 			if err != nil {
 				return err
@@ -112,6 +115,9 @@ planned, unless --yes is given. Payments of an unknown quote are released by its
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if selects := f != (parked.Filter{}); selects == (len(args) > 0) {
 				return usage(cmd, "name parked messages, or select some with --older-than, --type or --account")
+			}
+			if f.OlderThan < 0 {
+				return usage(cmd, "--older-than is %s; it is 0 or more", f.OlderThan)
 			}
 			b, err := a.openBackend(cmd.Context())
 			if err != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"os"
 	"slices"
 	"strings"
@@ -54,7 +53,7 @@ func (a *app) policy(ctx context.Context, name string) (*quote.Policy, error) {
 	default:
 		var err error
 		if b, err = os.ReadFile(name); err != nil { //nolint:gosec // the operator names the file
-			return nil, notFound("quotectl policy --help", "read policy: %w", err)
+			return nil, notFound("quotectl policy --help", "policy %q is neither active, nor "+quote.DefaultPolicyDate+", nor a file: %w", name, err)
 		}
 	}
 	p, err := quote.DecodePolicy(b)
@@ -70,7 +69,7 @@ func (a *app) policyShowCommand() *cobra.Command {
 		Short:   "Show a policy; without a name the active one",
 		Long:    "Shows a policy. -o json prints it as the file that it is.\n\n" + exitCodeHelp,
 		Example: "  quotectl policy show\n  quotectl policy show " + quote.DefaultPolicyDate + " -o json > policy.json",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := a.policy(cmd.Context(), append(args, activePolicy)[0])
 			if err != nil {
@@ -229,7 +228,7 @@ func (j judged) rows(t *table) {
 }
 
 func everyQuote(ctx context.Context, client *api) ([]string, error) {
-	items, err := filter{limit: math.MaxInt}.collect(ctx, client)
+	items, _, err := filter{}.collect(ctx, client)
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func TestPolicyShowsItsDateListsAndLimits(t *testing.T) { // R2
 	if _, err := quote.DecodePolicy([]byte(r.out)); err != nil {
 		t.Errorf("-o json is no policy file: %v", err)
 	}
-	w.run("policy", "show", "nowhere.json").want(t, 5, "read policy")
+	w.run("policy", "show", "nowhere.json").want(t, 5, "nor a file")
 }
 
 func TestPolicyDiffNamesWhatChanges(t *testing.T) { // R2

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/url"
 	"strconv"
 
@@ -37,41 +38,44 @@ func (a *app) quotesListCommand() *cobra.Command {
   quotectl quotes list --deal d_17 -o jsonl | jq -r .id`,
 		Args: exact(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if limit < 1 {
-				return usage(cmd, "--limit is %d; it is 1 or more", limit)
+			if limit < 0 {
+				return usage(cmd, "--limit is %d; it is 1 or more, or 0 for all", limit)
 			}
 			return a.listQuotes(cmd.Context(), filter{status: status, deal: deal, limit: limit})
 		},
 	}
 	cmd.Flags().StringVar(&status, "status", "", "only quotes of this status: draft, published, recalled, expired, processing, paid, refunded, charged_back, review")
 	cmd.Flags().StringVar(&deal, "deal", "", "only quotes of this deal")
-	cmd.Flags().IntVar(&limit, "limit", 50, "at most so many")
+	cmd.Flags().IntVar(&limit, "limit", 50, "at most so many; 0 for all")
 	return cmd
 }
 
 // filter selects quotes; status and deal may be empty.
 type filter struct {
 	status, deal string
-	limit        int
+	limit        int // 0 for all
 }
 
-// collect reads as many pages as the filter's limit needs.
-func (f filter) collect(ctx context.Context, client *api) ([]json.RawMessage, error) {
+// collect reads as many pages as the filter's limit needs; more says that there are others.
+func (f filter) collect(ctx context.Context, client *api) (items []json.RawMessage, more bool, err error) {
+	if f.limit == 0 {
+		f.limit = math.MaxInt
+	}
 	query := url.Values{"limit": {number(min(f.limit, pageSize))}}
 	for name, value := range map[string]string{"status": f.status, "deal": f.deal} {
 		if value != "" {
 			query.Set(name, value)
 		}
 	}
-	items := []json.RawMessage{}
+	items = []json.RawMessage{}
 	for {
 		p, err := client.list(ctx, query)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		items = append(items, p.items...)
 		if p.next == "" || len(items) >= f.limit {
-			return items[:min(len(items), f.limit)], nil
+			return items[:min(len(items), f.limit)], p.next != "" || len(items) > f.limit, nil
 		}
 		query.Set("cursor", p.next)
 	}
@@ -82,7 +86,7 @@ func (a *app) listQuotes(ctx context.Context, f filter) error {
 	if err != nil {
 		return err
 	}
-	items, err := f.collect(ctx, newAPI(c))
+	items, more, err := f.collect(ctx, newAPI(c))
 	if err != nil {
 		return err
 	}
@@ -100,6 +104,9 @@ func (a *app) listQuotes(ctx context.Context, f filter) error {
 	}
 	if len(items) == 0 {
 		a.progress("no quotes match")
+	}
+	if more {
+		a.progress("there are more; --limit 0 lists all")
 	}
 	return a.show(v)
 }

@@ -155,6 +155,7 @@ func (a *app) stripeConfig() (stripegate.Config, string, error) {
 // report compares; its errors say what to do.
 func (w *reconciler) report(ctx context.Context, o reconcile.Options) (*reconcile.Report, error) {
 	report, err := w.Report(ctx, o)
+	refused, ok := errors.AsType[*stripegate.RefusedError](err)
 	switch {
 	case err == nil:
 		return report, nil
@@ -162,6 +163,8 @@ func (w *reconciler) report(ctx context.Context, o reconcile.Options) (*reconcil
 		return nil, advise("wait until payments is ready, and run the command again", "%w: payments is folding the log again", err)
 	case stripegate.Unauthorized(err):
 		return nil, advise("compare STRIPE_API_KEY with the one of quotes", "Stripe does not know the key: %w", err)
+	case ok && refused.AccountDetached:
+		return nil, advise("look at the account's connection (quotectl sellers show <seller>), or leave it out: --account platform", "%w", err)
 	default:
 		return nil, advise("run the command again; a shorter --since or one --account asks Stripe for less", "%w", err)
 	}

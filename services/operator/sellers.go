@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -108,6 +109,9 @@ func (a *app) sellerView(raw json.RawMessage) (view, error) {
 	if len(s.Seats) == 0 {
 		v.after = append(v.after, "seats     none given out: everybody has one")
 	}
+	if s.Version == 0 {
+		v.after = append(v.after, "note      nothing was set for this id yet: what is shown is what every new seller has")
+	}
 	for _, seat := range s.Seats {
 		v.table.add(seat.User, seatWord(seat.Paid))
 	}
@@ -166,14 +170,14 @@ said of his accounts.
 		Example: "  quotectl sellers history main\n  quotectl sellers history main --limit 500 -o jsonl",
 		Args:    exact("seller id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if limit < 1 {
-				return usage(cmd, "--limit is %d; it is 1 or more", limit)
+			if limit < 0 {
+				return usage(cmd, "--limit is %d; it is 1 or more, or 0 for all", limit)
 			}
 			client, err := a.sellerAPI(cmd, args[0])
 			if err != nil {
 				return err
 			}
-			items, err := sellerHistory(cmd.Context(), client, args[0], limit)
+			items, more, err := sellerHistory(cmd.Context(), client, args[0], limit)
 			if err != nil {
 				return err
 			}
@@ -189,10 +193,13 @@ said of his accounts.
 			if len(items) == 0 {
 				a.progress("nothing happened yet")
 			}
+			if more {
+				a.progress("there is more; --limit 0 lists all")
+			}
 			return a.show(v)
 		},
 	}
-	cmd.Flags().IntVar(&limit, "limit", 50, "at most so many")
+	cmd.Flags().IntVar(&limit, "limit", 50, "at most so many; 0 for all")
 	return cmd
 }
 
@@ -224,24 +231,27 @@ func text(v any) string {
 // historyPage is the most that the API puts on one page of a history.
 const historyPage = 1000
 
-func sellerHistory(ctx context.Context, client *api, id string, limit int) ([]json.RawMessage, error) {
-	items := []json.RawMessage{}
+func sellerHistory(ctx context.Context, client *api, id string, limit int) (items []json.RawMessage, more bool, err error) {
+	items = []json.RawMessage{}
+	if limit == 0 {
+		limit = math.MaxInt
+	}
 	query := url.Values{"limit": {number(min(limit, historyPage))}}
 	for {
 		raw, err := client.get(ctx, "/v1/sellers/"+id+"/history?"+query.Encode(), "history of seller "+id)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		var answer struct {
 			Data       []json.RawMessage `json:"data"`
 			NextCursor string            `json:"next_cursor"`
 		}
 		if err := json.Unmarshal(raw, &answer); err != nil {
-			return nil, fmt.Errorf("decode history of seller %s: %w", id, err)
+			return nil, false, fmt.Errorf("decode history of seller %s: %w", id, err)
 		}
 		items = append(items, answer.Data...)
 		if answer.NextCursor == "" || len(items) >= limit {
-			return items[:min(len(items), limit)], nil
+			return items[:min(len(items), limit)], answer.NextCursor != "" || len(items) > limit, nil
 		}
 		query.Set("cursor", answer.NextCursor)
 	}
@@ -358,6 +368,9 @@ func (a *app) changeSeller(cmd *cobra.Command, o sellerChange) error {
 	}
 	if !out.Changed {
 		return a.showChanged(out)
+	}
+	if now.Version == 0 {
+		a.progress("note: nothing was known of seller %s until now; is the id right?", o.seller)
 	}
 	c, err := a.config()
 	if err != nil {

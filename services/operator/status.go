@@ -37,21 +37,21 @@ it stands. Messages that came later are listed; each can be given to explain.
 			if !plainID(args[0]) {
 				return usage(cmd, "%q is no quote's id", args[0])
 			}
-			axis, text := past.True, asOf
+			axis, flag, text := past.True, "as-of", asOf
 			switch {
 			case asOf != "" && asKnown != "":
 				return usage(cmd, "--as-of and --as-known-at are two questions: ask one")
 			case asKnown != "":
-				axis, text = past.Known, asKnown
+				axis, flag, text = past.Known, "as-known-at", asKnown
 			case asOf == "":
 				text = "0s"
 			}
 			at, err := selection.ParseTime(text, a.now().In(a.zone))
 			if err != nil {
-				return usage(cmd, "%w", err)
+				return usage(cmd, "--%s: %w", flag, err)
 			}
 			if at.After(a.now()) {
-				return usage(cmd, "%s is still to come", a.clock(at))
+				return usage(cmd, "--%s: %s is still to come", flag, a.clock(at))
 			}
 			return a.status(cmd.Context(), args[0], axis, at)
 		},

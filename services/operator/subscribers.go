@@ -108,6 +108,9 @@ quotectl check lag. With --max-lag or --max-age it exits with 3 when one is over
 		Example: "  quotectl subscribers lag\n  quotectl subscribers lag --consumer crm --max-lag 1000 --max-age 5m",
 		Args:    exact(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if maxAge < 0 {
+				return usage(cmd, "--max-age is %s; it is more than 0", maxAge)
+			}
 			all, err := a.subscribers(cmd.Context())
 			if err != nil {
 				return err

@@ -24,6 +24,8 @@ func (t *Teller) Find(ctx context.Context, id, account string) ([]*Story, error)
 		return t.ofMessage(ctx, id)
 	case strings.HasPrefix(id, event.StreamDead+":"):
 		return t.ofLetter(ctx, id)
+	case strings.Count(id, ".") >= 3:
+		return t.ofMailKey(ctx, id)
 	case strings.Contains(id, "@"):
 		return t.ofMail(ctx, strings.Trim(id, "<>"))
 	case !plain(id):
@@ -139,11 +141,19 @@ func Message(ctx context.Context, log *natsstream.Log, ref string) (natsstream.R
 	stream, number, _ := strings.Cut(ref, ":")
 	seq, err := strconv.ParseUint(number, 10, 64)
 	if err != nil || seq == 0 {
-		return natsstream.Record{}, advice.Of(advice.Usage, "quotectl explain --help", "%q is not of the form STRIPE:88120", ref)
+		return natsstream.Record{}, advice.Of(advice.Usage, "give a stream and a number, such as STRIPE:88120: quotectl events list shows them as PLACE", "%q is not of the form STRIPE:88120", ref)
 	}
 	r, err := log.ReadSequence(ctx, stream, seq)
 	if errors.Is(err, natsstream.ErrNotFound) {
-		return natsstream.Record{}, advice.Missing("quotectl explain <quote id>", "%s: the log has no such message", ref)
+		next := "quotectl events list --stream " + stream
+		switch stream {
+		case event.StreamDead:
+			next = "quotectl dead list --letters"
+		case event.StreamStripe, event.StreamQuotes:
+		default:
+			next = "quotectl doctor"
+		}
+		return natsstream.Record{}, advice.Missing(next, "%s: the log has no such message", ref)
 	}
 	return r, err
 }
@@ -160,9 +170,28 @@ func (t *Teller) ofMail(ctx context.Context, messageID string) ([]*Story, error)
 		return nil, err
 	}
 	if quoteID == "" {
-		return nil, advice.Missing("quotectl explain <quote id>", "no mail of ours has the Message-ID <%s>", messageID)
+		return nil, advice.Missing("quotectl mail list -o wide", "no mail of ours has the Message-ID <%s>", messageID)
 	}
 	s, err := t.ofQuote(ctx, quoteID)
+	return []*Story{s}, err
+}
+
+// ofMailKey tells the story of the quote that a mail of the ledger is about; key is <seller>.<quote>.<revision>.<kind>….
+func (t *Teller) ofMailKey(ctx context.Context, key string) ([]*Story, error) {
+	parts := strings.Split(key, ".")
+	for _, part := range parts {
+		if !event.ValidToken(part) {
+			return nil, advice.Of(advice.Usage, "quotectl explain --help", "%q is no id of ours", key)
+		}
+	}
+	found := false
+	if err := t.EachMail(ctx, key, func(string, MailEntry) { found = true }); err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, advice.Missing("quotectl mail show "+parts[1], "the ledger has no mail %s", key)
+	}
+	s, err := t.ofQuote(ctx, parts[1])
 	return []*Story{s}, err
 }
 
@@ -176,7 +205,11 @@ func (t *Teller) ofObject(ctx context.Context, id, account string) ([]*Story, er
 		return nil, err
 	}
 	if len(quotes) == 0 {
-		return nil, advice.Missing("quotectl explain "+id+" --account acct_…", "%s is neither a quote nor an object of Stripe's account %q that belongs to a quote", id, account)
+		next := "quotectl explain " + id + " --account acct_…"
+		if strings.HasPrefix(id, "q_") {
+			next = "quotectl quotes list"
+		}
+		return nil, advice.Missing(next, "%s is neither a quote nor an object of Stripe's account %q that belongs to a quote", id, account)
 	}
 	var stories []*Story
 	for _, q := range quotes {
