@@ -114,9 +114,9 @@ func TestARedisClusterFailoverAndReshardingAreRepaired(t *testing.T) {
 	w := newWorld(t, stores{nats: nats.Config, log: nats.Log("test"), operator: nats.Log("test"), redis: func(user string) redisquote.Config {
 		return secrets.url(user, "redis+cluster", strings.Join(addrs, ","), "")
 	}})
-	w.publish(testsize.Of(t, 100, 1500, 30_000))
+	w.publish(testsize.Of(t, 100, 500, 20_000))
 	load := deliver(t, w, testsize.Of(t, 60, 80, 80))
-	for round := range testsize.Of(t, 1, 8, 200) {
+	for round := range testsize.Of(t, 1, 5, 200) {
 		load.moving(30)
 		all := masters(nodes)
 		outage(t, w, load, "slots moved", func() { reshard(t, all[round%3], all[(round+1)%3], testsize.Of(t, 300, 1500, 1500)) })
@@ -135,7 +135,7 @@ func TestARedisClusterFailoverAndReshardingAreRepaired(t *testing.T) {
 		victim.start()
 		whole(t, nodes)
 	}
-	<-load.done
+	load.rest()
 	w.check(load)
 	for _, n := range nodes {
 		if told, err := n.must("INFO", "errorstats").Text(); err != nil || strings.Contains(told, "CROSSSLOT") || strings.Contains(told, "NOPERM") {

@@ -114,9 +114,9 @@ func TestASentinelFailoverWithAPartitionIsRepaired(t *testing.T) {
 	w := newWorld(t, stores{nats: nats.Config, log: nats.Log("test"), operator: nats.Log("test"), redis: func(user string) redisquote.Config {
 		return secrets.url(user, "redis+sentinel", strings.Join(s.addrs, ","), "quittance")
 	}})
-	w.publish(testsize.Of(t, 100, 1500, 30_000))
+	w.publish(testsize.Of(t, 100, 500, 20_000))
 	load := deliver(t, w, testsize.Of(t, 60, 80, 80))
-	for range testsize.Of(t, 1, 10, 200) {
+	for range testsize.Of(t, 1, 5, 200) {
 		load.moving(30)
 		old, err := s.master()
 		if err != nil {
@@ -150,7 +150,7 @@ func TestASentinelFailoverWithAPartitionIsRepaired(t *testing.T) {
 		}
 		t.Logf("the new master lacked %d bytes of what the old one had accepted", lost)
 	}
-	<-load.done
+	load.rest()
 	w.check(load)
 }
 

@@ -36,6 +36,7 @@ type tester struct {
 	work chan scenario.Event
 	done chan struct{} // closed when everything given was answered 2xx
 	hold sync.Mutex    // held while nothing new is to be given
+	held bool          // by the test itself, in pause
 
 	mu      sync.Mutex
 	open    int                  // events given and not yet answered 2xx
@@ -84,7 +85,7 @@ func deliver(tb testing.TB, w *world, perSecond int) *tester {
 		close(t.work)
 		posters.Wait()
 	}()
-	tb.Cleanup(func() { <-t.done })
+	tb.Cleanup(t.rest)
 	return t
 }
 
@@ -128,8 +129,26 @@ func (t *tester) begin(eventID string) answer {
 	return a
 }
 
-// pause gives nothing new; what was given goes on until it is answered. The returned function goes on.
-func (t *tester) pause() (resume func()) { t.hold.Lock(); return t.hold.Unlock }
+// pause gives nothing new until moving is called; what was given goes on until it is answered.
+func (t *tester) pause() {
+	if !t.held {
+		t.hold.Lock()
+		t.held = true
+	}
+}
+
+func (t *tester) resume() {
+	if t.held {
+		t.held = false
+		t.hold.Unlock()
+	}
+}
+
+// rest gives all that is left and waits until it is answered 2xx.
+func (t *tester) rest() {
+	t.resume()
+	<-t.done
+}
 
 // idle waits until all that was given is answered 2xx.
 func (t *tester) idle() {
@@ -144,6 +163,7 @@ func (t *tester) idle() {
 // moving waits until so many more webhooks have been answered 2xx: the load is on.
 func (t *tester) moving(more int) {
 	t.tb.Helper()
+	t.resume()
 	count := func() (n int) {
 		t.mu.Lock()
 		defer t.mu.Unlock()

@@ -9,8 +9,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -174,7 +176,7 @@ func (w *world) check(t *tester) {
 		}
 		second += mails - want.Mails
 	}
-	w.verified()
+	w.verified(t)
 	// Last, and again and again: what Redis lost is noticed within a second.
 	reader := redisquote.NewReader(w.cache, redisquote.NewKeys(redisquote.Generation))
 	for id, want := range w.expect {
@@ -207,20 +209,32 @@ func (w *world) unanswered(quoteID string) int {
 	return min(entry.Ambiguous, 1)
 }
 
-// verified runs quotectl rebuild --verify until it finds no difference.
-func (w *world) verified() {
+// verified runs what an operator would: quotectl rebuild --verify, and quotectl check invariants with what the tester has seen
+// acknowledged, until they find nothing.
+func (w *world) verified(t *tester) {
 	w.tb.Helper()
 	binary := processtest.Binary(w.tb, "operator/cmd/quotectl", "")
-	processtest.Eventually(w.tb, patience, "rebuild --verify finds no difference", func() error {
-		cmd := exec.CommandContext(w.tb.Context(), binary, "rebuild", "--verify")
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.tb.TempDir(), "NATS_URL=" + w.stores.nats("operator").URL.Reveal(), "REDIS_URL=" + w.stores.redis("operator").URL.Reveal()}
-		var out bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &out
-		if err := cmd.Run(); err != nil {
-			return errors.Join(err, errors.New(out.String()))
-		}
-		return nil
-	})
+	acked := filepath.Join(w.tb.TempDir(), "acked")
+	var lines strings.Builder
+	for id, bodies := range t.acked {
+		lines.WriteString(id + " " + bodies[0] + "\n")
+	}
+	write(w.tb, acked, lines.String())
+	for _, args := range [][]string{{"rebuild", "--verify"}, {"check", "invariants", "--acked", acked}} {
+		processtest.Eventually(w.tb, patience, "quotectl "+strings.Join(args, " ")+" finds nothing", func() error {
+			cmd := exec.CommandContext(w.tb.Context(), binary, args...)
+			cmd.Env = []string{
+				"PATH=" + os.Getenv("PATH"), "HOME=" + w.tb.TempDir(), "NATS_URL=" + w.stores.nats("operator").URL.Reveal(),
+				"REDIS_URL=" + w.stores.redis("operator").URL.Reveal(),
+			}
+			var out bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &out
+			if err := cmd.Run(); err != nil {
+				return errors.Join(err, errors.New(out.String()))
+			}
+			return nil
+		})
+	}
 }
 
 // repairs is how often payments has folded again what Redis may have lost.
