@@ -8,7 +8,7 @@ import (
 	"quittance.internal/libs/operations/why"
 )
 
-// why explains an absence. That the reason was found is success, whatever it is.
+// why explains an absence. That the reason was found is success, whatever it is, but for a name that nothing has.
 func (a *app) why(ctx context.Context, id string, judge func(why.Situation) why.Answer) error {
 	b, err := a.openBackend(ctx)
 	if err != nil {
@@ -51,5 +51,8 @@ func (a *app) why(ctx context.Context, id string, judge func(why.Situation) why.
 		v.table.add(held, s.Link, dash(s.Detail))
 	}
 	v.after = []string{"", answer.Because, "next: " + answer.Next}
-	return a.show(v)
+	if err := a.show(v); err != nil || situation.Exists {
+		return err
+	}
+	return notFound(answer.Next, "nothing in the log is called %s", id)
 }
