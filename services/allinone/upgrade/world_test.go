@@ -158,20 +158,26 @@ func (w *world) look() {
 		w.t.Fatal(err)
 	}
 	browser, console := &http.Client{Jar: jar}, w.running["console 1"]
-	res, err := browser.PostForm(console.address+"/signin", url.Values{"token": {watcher}})
-	for _, page := range []string{"/overview", "/quotes", "/events", "/mail"} {
-		if err == nil {
-			_ = res.Body.Close()
-			res, err = browser.Get(console.address + page)
-		}
+	open := func(method, path, page string, form url.Values) {
+		w.t.Helper()
+		req, err := http.NewRequestWithContext(w.t.Context(), method, console.address+path, strings.NewReader(form.Encode()))
 		if err != nil {
 			w.t.Fatal(err)
 		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		res, err := browser.Do(req)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		defer res.Body.Close()
 		if res.StatusCode != http.StatusOK || res.Request.URL.Path != page {
-			w.t.Errorf("%s: %s leads to %s with %s", console.Name, page, res.Request.URL.Path, res.Status)
+			w.t.Errorf("%s: %s leads to %s with %s", console.Name, path, res.Request.URL.Path, res.Status)
 		}
 	}
-	_ = res.Body.Close()
+	open(http.MethodPost, "/signin", "/overview", url.Values{"token": {watcher}})
+	for _, page := range []string{"/quotes", "/events", "/mail"} {
+		open(http.MethodGet, page, page, nil)
+	}
 }
 
 // handled is how many messages or requests an instance says that it has handled.
