@@ -248,7 +248,7 @@ func TestExternalServersReplaceTheEmbeddedOnes(t *testing.T) {
 		"STRIPE_WEBHOOK_SECRETS": "mine=whsec_of_my_own", "QUOTES_URL": s.URL("QUOTES_ADDR"), "INGRESS_URL": s.URL("INGRESS_ADDR"),
 		"SANDBOX_URL": s.URL("SANDBOX_ADDR"), "STRIPE_API_BASE": s.URL("SANDBOX_ADDR"), "CONSOLE_URL": s.URL("CONSOLE_ADDR"), "MODE": "test",
 		"INGRESS_ADMIN_URL": s.URL("INGRESS_ADMIN_ADDR"), "PAYMENTS_URL": s.URL("PAYMENTS_ADDR"), "NOTIFIER_URL": s.URL("NOTIFIER_ADDR"),
-		"QUOTES_ADMIN_URL": s.URL("QUOTES_ADMIN_ADDR"),
+		"QUOTES_ADMIN_URL": s.URL("QUOTES_ADMIN_ADDR"), "DURABILITY": "server",
 	}
 	got := s.clientEnv()
 	if key := got["STRIPE_API_KEY"]; !strings.HasPrefix(key, "sk_test_") {

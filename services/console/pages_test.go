@@ -223,7 +223,7 @@ func TestTheSearchLeadsToEveryId(t *testing.T) {
 	} {
 		b.open("/search?q=" + url.QueryEscape(id)).leads(want)
 	}
-	b.open("/search?q=q_nothing").want(http.StatusNotFound).shows("quotectl explain")
+	b.open("/search?q=q_nothing").want(http.StatusNotFound).shows("quotectl quotes list")
 	b.open("/events/evt_nothing").want(http.StatusNotFound).shows("evt_nothing")
 	b.open("/quotes/q_nothing").want(http.StatusNotFound)
 	b.open("/dead/letter/99").want(http.StatusNotFound)
