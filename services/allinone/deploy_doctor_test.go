@@ -161,3 +161,17 @@ func TestSecretFilesOfEverybodyAreFound(t *testing.T) {
 	diagnosed(t, p, "secret files", doctor.NotChecked, "no such file")
 	diagnosed(t, doctor.Patient{}, "secret files", doctor.NotChecked, "no secret is given by a file")
 }
+
+// On embedded servers there is nothing to mend, and what they cannot tell is said in words.
+func TestDoctorOfTheEmbeddedServersFindsNothingToMend(t *testing.T) {
+	s := start(t, settings(t, t.TempDir(), nil))
+	out := s.mustQuotectl("doctor")
+	for line := range strings.Lines(out) {
+		if strings.Contains(line, "  fail  ") || strings.Contains(line, "ERR ") {
+			t.Errorf("doctor finds: %s", line)
+		}
+	}
+	if !strings.Contains(out, "this server does not tell what it refused") {
+		t.Errorf("doctor says of the embedded Redis:\n%s", out)
+	}
+}
