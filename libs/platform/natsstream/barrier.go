@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"quittance.internal/libs/platform/barrier"
 )
@@ -26,17 +27,17 @@ func (l *Log) Durable(ctx context.Context) error {
 // whose own writer may not have waited to the end. What cannot be made durable is unavailable.
 func (l *Log) settle(ctx context.Context, results []Result) {
 	tells := func(r Result) bool { return r.Err == nil || errors.Is(r.Err, ErrGuard) }
-	for _, r := range results {
-		if !tells(r) {
-			continue
-		}
-		err := l.Durable(ctx)
-		for i, r := range results {
-			if err != nil && tells(r) {
-				results[i] = Result{Err: err}
-			}
-		}
+	if !slices.ContainsFunc(results, tells) {
 		return
+	}
+	err := l.Durable(ctx)
+	if err == nil {
+		return
+	}
+	for i, r := range results {
+		if tells(r) {
+			results[i] = Result{Err: err}
+		}
 	}
 }
 
