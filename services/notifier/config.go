@@ -20,7 +20,7 @@ import (
 // that have a default may be zero.
 type Config struct {
 	NATS natsstream.Config
-	// Durability is natsstream.DurabilityBarrier with its StoreDir, or nothing.
+	// Durability is how it is made sure that the log keeps what this service tells of; the zero value takes the server as it is.
 	Durability natsstream.Durability
 	// Addr is where probes and metrics are served.
 	Addr string
@@ -69,7 +69,7 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	r := env.NewReader(lookup)
 	c := Config{
 		NATS:           natsstream.ConfigFromEnv(r, "notifier"),
-		Durability:     natsstream.BarrierFromEnv(r),
+		Durability:     natsstream.UncheckedFromEnv(r),
 		Addr:           r.Addr("NOTIFIER_ADDR", "127.0.0.1:9102"),
 		PublicURL:      publicURL(r),
 		Ambiguous:      Policy(r.Enum("MAIL_AMBIGUOUS", string(PolicyResend), string(PolicyResend), string(PolicyPark))),

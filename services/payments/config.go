@@ -15,7 +15,7 @@ import (
 // Config is everything that the worker needs to run.
 type Config struct {
 	NATS natsstream.Config
-	// Durability is natsstream.DurabilityBarrier with its StoreDir, or nothing.
+	// Durability is how it is made sure that the log keeps what this service tells of; the zero value takes the server as it is.
 	Durability natsstream.Durability
 	Redis      redisquote.Config
 	// Addr is where probes and metrics are served.
@@ -47,7 +47,7 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	r := env.NewReader(lookup)
 	c := Config{
 		NATS:       natsstream.ConfigFromEnv(r, "payments"),
-		Durability: natsstream.BarrierFromEnv(r),
+		Durability: natsstream.UncheckedFromEnv(r),
 		Redis:      redisquote.ConfigFromEnv(r),
 		Addr:       r.Addr("PAYMENTS_ADDR", "127.0.0.1:9101"),
 		Mode:       r.Enum("MODE", event.ModeTest, event.ModeTest, event.ModeLive),

@@ -35,10 +35,10 @@ type Durability struct {
 	Mode string
 	// MonitorURL is the NATS server's HTTP monitoring address, where DurabilityServer is checked.
 	MonitorURL string
+	// Unchecked leaves it to others to check it.
+	Unchecked bool
 	// StoreDir is the NATS server's store_dir as this process sees it, for DurabilityBarrier.
 	StoreDir string
-	// Together lets several facts that are published at one time share the server's sync, where it syncs each message.
-	Together bool
 	// Sync stands in for the sync of StoreDir's file system in tests of a failing disk; nil is the real one.
 	Sync func() error
 }
@@ -56,13 +56,11 @@ func DurabilityFromEnv(r *env.Reader) Durability {
 	return d
 }
 
-// BarrierFromEnv is DurabilityFromEnv for those who leave it to ingress and quotes to look whether the server syncs always: a
+// UncheckedFromEnv is DurabilityFromEnv for those who leave it to ingress and quotes to look whether the server syncs always: a
 // barrier is everybody's own affair, the rest the server's.
-func BarrierFromEnv(r *env.Reader) Durability {
+func UncheckedFromEnv(r *env.Reader) Durability {
 	d := DurabilityFromEnv(r)
-	if d.Mode != DurabilityBarrier {
-		return Durability{Mode: DurabilityRelaxed, Together: d.Mode == DurabilityServer}
-	}
+	d.Unchecked = true
 	return d
 }
 
@@ -73,13 +71,11 @@ func OpenLog(ctx context.Context, nc *nats.Conn, d Durability, log *zap.Logger, 
 	if err != nil {
 		return nil, err
 	}
-	if d.Together {
-		l.together = &together{}
-	}
-	switch d.Mode {
-	case DurabilityServer:
+	l.together = d.Mode == DurabilityServer
+	switch {
+	case d.Mode == DurabilityServer && !d.Unchecked:
 		err = checkSyncAlways(ctx, d.MonitorURL)
-	case DurabilityBarrier:
+	case d.Mode == DurabilityBarrier:
 		l.store, err = openStore(ctx, l, d, log, streams)
 	}
 	if err != nil {

@@ -87,7 +87,7 @@ type Log struct {
 	js    jetstream.JetStream
 	store *store // nil without a barrier
 
-	together *together // nil where each fact is published by itself
+	together bool // the server syncs each message by itself
 }
 
 // NewLog returns a Log over nc that takes the server's word for what is stored; see OpenLog.
@@ -120,7 +120,7 @@ func (r Result) unpack() (Stored, error) { return r.Stored, r.Err }
 func (l *Log) Facts(ctx context.Context, messages []Message) []Result {
 	results := make([]Result, 0, len(messages))
 	for part := range slices.Chunk(messages, togetherMost) {
-		answers := l.together.facts(ctx, l.js, part)
+		answers := l.factsTogether(ctx, part)
 		if answers == nil {
 			answers = l.eachFact(ctx, part)
 		}

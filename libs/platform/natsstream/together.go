@@ -2,10 +2,8 @@ package natsstream
 
 import (
 	"context"
-	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 )
 
@@ -15,30 +13,24 @@ const (
 	togetherFrom = 16
 	// togetherMost is the server's bound (nats-server 2.15.2 takes 1,000 messages), with room.
 	togetherMost = 512
-
-	// codeBatchesOff: the stream was declared before it allowed batches, or a server that has none took the declaration.
-	codeBatchesOff jetstream.ErrorCode = 10174
 )
 
-// together stores facts by atomic batches, for a server that syncs each message by itself and a batch as one. It only makes it
-// faster: whatever goes wrong with a batch, its facts are published one by one, and what it had stored all the same is found
-// taken then.
-type together struct{ off atomic.Bool }
-
-// facts returns the answers of the messages that a batch has stored; nil where it has not, or nobody knows.
-func (t *together) facts(ctx context.Context, js jetstream.JetStream, messages []Message) []Result {
-	if t == nil || len(messages) < togetherFrom || t.off.Load() {
+// factsTogether stores facts by one atomic batch, for a server that syncs each message by itself and a batch as one. It only
+// makes it faster: whatever goes wrong with a batch, its facts are published one by one, and what it had stored all the same
+// is found taken then. It returns the answers of the messages that a batch has stored; nil where it has not, or nobody knows.
+//
+// A stream that allows no batches says so to the first message, at once and each time: nothing is remembered of it.
+func (l *Log) factsTogether(ctx context.Context, messages []Message) []Result {
+	// The first message's answer is waited for whatever ctx says; with no time left that would be in vain.
+	if !l.together || len(messages) < togetherFrom || ctx.Err() != nil {
 		return nil
 	}
 	msgs := make([]*nats.Msg, len(messages))
 	for i, m := range messages {
 		msgs[i] = m.fact()
 	}
-	ack, err := jetstreamext.PublishMsgBatch(ctx, js, msgs)
+	ack, err := jetstreamext.PublishMsgBatch(ctx, l.js, msgs)
 	if err != nil {
-		if code, _ := apiError(err); code == codeBatchesOff {
-			t.off.Store(true)
-		}
 		return nil
 	}
 	results := make([]Result, len(messages))

@@ -1,13 +1,18 @@
 package natsstream_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/platform/natsstream"
@@ -17,7 +22,7 @@ import (
 // openTogether returns a log whose facts share a sync.
 func openTogether(t *testing.T, srv *natstest.Server) *natsstream.Log {
 	t.Helper()
-	log, err := natsstream.OpenLog(t.Context(), srv.Conn("a"), natsstream.Durability{Together: true}, zap.NewNop())
+	log, err := natsstream.OpenLog(t.Context(), srv.Conn("a"), natsstream.Durability{Mode: natsstream.DurabilityServer, Unchecked: true}, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +62,7 @@ func wantThere(t *testing.T, log *natsstream.Log, messages []natsstream.Message,
 	}
 }
 
-// More than a batch may hold, on a server that syncs each message. They went by batches: the stored ones bear the batch's header.
+// More than a batch may hold, on a server that syncs each message.
 func TestFactsThatShareASyncAreEachStoredOnce(t *testing.T) {
 	srv := natstest.StartSynced(t)
 	if err := natsstream.Declare(t.Context(), srv.Conn("declare"), natsstream.Options{}); err != nil {
@@ -66,10 +71,7 @@ func TestFactsThatShareASyncAreEachStoredOnce(t *testing.T) {
 	log := openTogether(t, srv)
 	messages := paidFacts("q", 1100)
 	wantThere(t, log, messages, log.Facts(t.Context(), messages), 0)
-	record, err := log.Read(t.Context(), "QUOTES", messages[700].Subject)
-	if err != nil || record.Header.Get("Nats-Batch-Id") == "" {
-		t.Errorf("header of a stored one = %v, %v; want a batch's", record.Header, err)
-	}
+	wantBatch(t, log, messages[700])
 	for i, r := range log.Facts(t.Context(), messages) {
 		if r.Err != nil || !r.Stored.Taken {
 			t.Fatalf("second answer to %s = %+v, want taken", messages[i].Subject, r)
@@ -127,6 +129,103 @@ func TestAStreamWithoutBatchesTakesTheFactsOneByOne(t *testing.T) {
 	}
 	if stream, err = log.JetStream().Stream(t.Context(), "QUOTES"); err != nil || !stream.CachedInfo().Config.AllowAtomicPublish {
 		t.Errorf("after Declare the stream allows no batches (%v)", err)
+	}
+}
+
+// payments publishes many facts about accounts at one time, too: SELLERS allows no batches.
+func TestAStreamWithoutBatchesTakesThemFromNoOther(t *testing.T) {
+	log := openTogether(t, natstest.Start(t))
+	accounts := make([]natsstream.Message, 20)
+	for i := range accounts {
+		accounts[i] = natsstream.Message{Subject: fmt.Sprintf("seller.account_updated.acct_1.evt_%d", i)}
+	}
+	for i, r := range log.Facts(t.Context(), accounts) {
+		if r.Err != nil || r.Stored.Taken || r.Stored.Stream != "SELLERS" {
+			t.Fatalf("answer to %s = %+v, want stored on SELLERS", accounts[i].Subject, r)
+		}
+	}
+	messages := paidFacts("q", 40)
+	wantThere(t, log, messages, log.Facts(t.Context(), messages), 0)
+	wantBatch(t, log, messages[0])
+}
+
+// watched is a connection that tells when a text has gone out.
+type watched struct {
+	net.Conn
+	text []byte
+	out  func()
+}
+
+func (w *watched) Write(b []byte) (int, error) {
+	n, err := w.Conn.Write(b)
+	if bytes.Contains(b, w.text) {
+		w.out()
+	}
+	return n, err
+}
+
+// dialer makes watched connections.
+type dialer struct{ watched }
+
+func (d dialer) Dial(network, address string) (net.Conn, error) {
+	c, err := net.Dial(network, address)
+	return &watched{c, d.text, d.out}, err
+}
+
+// Who gives up while the server stores the batch is told of none that it is stored, and whoever publishes the facts again finds
+// each of them taken.
+func TestABatchOfUnknownOutcomeIsFoundByTheNextTry(t *testing.T) {
+	srv := natstest.Start(t)
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	nc, err := nats.Connect(srv.URL, nats.SetCustomDialer(dialer{watched{text: []byte("Nats-Batch-Commit"), out: giveUp}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	log, err := natsstream.OpenLog(t.Context(), nc, natsstream.Durability{Mode: natsstream.DurabilityServer, Unchecked: true}, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages := paidFacts("q", 16)
+	for i, r := range log.Facts(ctx, messages) {
+		if r.Err == nil && !r.Stored.Taken || r.Err != nil && !errors.Is(r.Err, natsstream.ErrUnavailable) {
+			t.Errorf("answer to %s = %+v, want ErrUnavailable, or taken where the answer came all the same", messages[i].Subject, r)
+		}
+	}
+	if ctx.Err() == nil {
+		t.Fatal("no batch was committed: this test has seen nothing")
+	}
+	stream, err := log.JetStream().Stream(t.Context(), "QUOTES")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		info, err := stream.Info(t.Context())
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("a minute after the commit the stream holds %+v, %v", info, err)
+		}
+		if info.State.Msgs == uint64(len(messages)) {
+			break
+		}
+	}
+	wantBatch(t, log, messages[0])
+	for i, r := range log.Facts(t.Context(), messages) {
+		if r.Err != nil || !r.Stored.Taken {
+			t.Errorf("second answer to %s = %+v, want taken", messages[i].Subject, r)
+		}
+	}
+	if info, err := stream.Info(t.Context()); err != nil || info.State.Msgs != uint64(len(messages)) {
+		t.Errorf("the stream holds %+v (%v), want each fact once", info.State, err)
+	}
+}
+
+// wantBatch checks that a message was stored by a batch: it bears the batch's header.
+func wantBatch(t *testing.T, log *natsstream.Log, m natsstream.Message) {
+	t.Helper()
+	record, err := log.Read(t.Context(), "QUOTES", m.Subject)
+	if err != nil || record.Header.Get(jetstreamext.BatchIDHeader) == "" {
+		t.Errorf("header of %s = %v, %v; want a batch's", m.Subject, record.Header, err)
 	}
 }
 

@@ -37,7 +37,7 @@ func (w *world) newBatches() *batches {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(nc.Close)
-	log, err := natsstream.OpenLog(w.t.Context(), nc, natsstream.Durability{Mode: w.durability, MonitorURL: w.monitorURL, Together: true}, zap.NewNop())
+	log, err := natsstream.OpenLog(w.t.Context(), nc, natsstream.Durability{Mode: w.durability, MonitorURL: w.monitorURL}, zap.NewNop())
 	if err != nil {
 		w.t.Fatal(err)
 	}
