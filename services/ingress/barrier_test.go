@@ -37,7 +37,7 @@ func startBarrier(t *testing.T, d *disk) *rig {
 	t.Helper()
 	srv := natstest.Start(t)
 	return startOn(t, srv, func(c *ingress.Config) {
-		c.Durability, c.StoreDir, c.Sync = natsstream.DurabilityBarrier, srv.StoreDir(), d.sync
+		c.Durability = natsstream.Durability{Mode: natsstream.DurabilityBarrier, StoreDir: srv.StoreDir(), Sync: d.sync}
 	})
 }
 
@@ -111,7 +111,7 @@ func TestAFailedSyncStopsTheIntakeUntilARestart(t *testing.T) {
 		t.Errorf("%d log lines name the runbook, want 1", found)
 	}
 	again := startOn(t, r.nats, func(c *ingress.Config) {
-		c.Durability, c.StoreDir, c.Sync = natsstream.DurabilityBarrier, r.nats.StoreDir(), d.sync
+		c.Durability = natsstream.Durability{Mode: natsstream.DurabilityBarrier, StoreDir: r.nats.StoreDir(), Sync: d.sync}
 	})
 	again.wantPost(eventBody("evt_3", "charge.succeeded"), ingress.Duplicate)
 }
@@ -121,7 +121,7 @@ func TestAnIngressWithoutTheServersStoreRefusesToStart(t *testing.T) {
 	for name, dir := range map[string]string{"another server's": natstest.Start(t).StoreDir(), "none": t.TempDir()} {
 		_, err := ingress.New(t.Context(), ingress.Config{
 			Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: srv.Config("ingress"), Secrets: secrets,
-			Durability: natsstream.DurabilityBarrier, StoreDir: dir,
+			Durability: natsstream.Durability{Mode: natsstream.DurabilityBarrier, StoreDir: dir},
 		}, zap.NewNop())
 		if err == nil || !strings.Contains(err.Error(), "NATS_STORE_DIR") {
 			t.Errorf("New with %s store = %v, want an error that names NATS_STORE_DIR", name, err)

@@ -16,14 +16,9 @@ type Config struct {
 	AdminAddr string
 	// NATS is the server that holds stream STRIPE.
 	NATS natsstream.Config
-	// Durability is natsstream.DurabilityServer (the default), DurabilityBarrier or DurabilityRelaxed.
-	Durability string
-	// MonitorURL is the NATS server's HTTP monitoring address; needed with DurabilityServer.
-	MonitorURL string
-	// StoreDir is the NATS server's store_dir as this process sees it; needed with DurabilityBarrier.
-	StoreDir string
-	// Sync stands in for the sync of StoreDir's file system in tests of a failing disk; nil is the real one.
-	Sync func() error
+	// Durability is how it is made sure that the log keeps what is answered with 200. Its Mode is natsstream.DurabilityServer by
+	// default; its MonitorURL is also where the figures of the NATS server's store are read.
+	Durability natsstream.Durability
 	// Secrets are the signing secrets; at least one.
 	Secrets []Secret
 	// SecretsFile, if not empty, is the file that Secrets were read from; it is followed.
@@ -51,14 +46,11 @@ type Config struct {
 func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	const nameSecrets = "STRIPE_WEBHOOK_SECRETS" //nolint:gosec // the variable's name
 	r := env.NewReader(lookup)
-	durability := natsstream.DurabilityFromEnv(r)
 	cfg := Config{
 		Addr:        r.Addr("INGRESS_ADDR", ":8080"),
 		AdminAddr:   r.Addr("INGRESS_ADMIN_ADDR", "127.0.0.1:9100"),
 		NATS:        natsstream.ConfigFromEnv(r, "ingress"),
-		Durability:  durability.Mode,
-		MonitorURL:  durability.MonitorURL,
-		StoreDir:    durability.StoreDir,
+		Durability:  natsstream.DurabilityFromEnv(r),
 		SecretsFile: r.SecretFile(nameSecrets),
 		LogLevel:    r.Enum("LOG_LEVEL", "info", logging.Levels...),
 	}
@@ -71,8 +63,8 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Durability == "" {
-		c.Durability = natsstream.DurabilityServer
+	if c.Durability.Mode == "" {
+		c.Durability.Mode = natsstream.DurabilityServer
 	}
 	if c.SecretsPoll == 0 {
 		c.SecretsPoll = 5 * time.Second

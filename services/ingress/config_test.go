@@ -21,7 +21,7 @@ func TestConfigHasDefaultsForAllButTheSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Addr != ":8080" || cfg.AdminAddr != "127.0.0.1:9100" || cfg.Durability != "server" || cfg.LogLevel != "info" || cfg.SecretsFile != "" {
+	if cfg.Addr != ":8080" || cfg.AdminAddr != "127.0.0.1:9100" || cfg.Durability.Mode != "server" || cfg.LogLevel != "info" || cfg.SecretsFile != "" {
 		t.Errorf("ConfigFromEnv = %+v, want the defaults of architecture.md §5", cfg)
 	}
 	if len(cfg.Secrets) != 2 || cfg.Secrets[0].Name != "main" || cfg.Secrets[1].Key.Reveal() != otherKey {

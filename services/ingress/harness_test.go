@@ -49,7 +49,7 @@ func startOn(tb testing.TB, srv *natstest.Server, changes ...func(*ingress.Confi
 	tb.Helper()
 	r := &rig{tb: tb, nats: srv, stored: srv.Log("test"), logs: &buffer{}}
 	cfg := ingress.Config{
-		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: srv.Config("ingress"), Durability: natsstream.DurabilityRelaxed,
+		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: srv.Config("ingress"), Durability: natsstream.Durability{Mode: natsstream.DurabilityRelaxed},
 		Secrets: secrets, SecretsPoll: 5 * time.Millisecond,
 	}
 	for _, change := range changes {

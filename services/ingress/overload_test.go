@@ -19,7 +19,7 @@ func TestOverloadIsShedAndLeavesNothingBehind(t *testing.T) {
 	srv, d := natstest.Start(t), &disk{}
 	r := startOn(t, srv, func(c *ingress.Config) {
 		c.MaxInFlight, c.Budget = room, time.Minute
-		c.Durability, c.StoreDir, c.Sync = natsstream.DurabilityBarrier, srv.StoreDir(), d.sync
+		c.Durability = natsstream.Durability{Mode: natsstream.DurabilityBarrier, StoreDir: srv.StoreDir(), Sync: d.sync}
 	})
 	body := func(n int) []byte { return eventBody(fmt.Sprintf("evt_%d", n), "charge.succeeded") }
 	d.hold.Lock()

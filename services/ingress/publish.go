@@ -89,8 +89,8 @@ func (p *Publisher) Publish(ctx context.Context, d Delivery) (Published, error) 
 		if err == nil {
 			return out, nil
 		}
-		// To wait for a disk that has failed is in vain. A read-back that finds nothing: the answer came from a server that lags, or the earlier message is on its way and
-		// may never arrive.
+		// To wait for a disk that has failed is in vain. A read-back that finds nothing: the answer came from a server that lags,
+		// or the earlier message is on its way and may never arrive.
 		if errors.Is(err, natsstream.ErrNotDurable) || !errors.Is(err, natsstream.ErrUnavailable) && !errors.Is(err, natsstream.ErrNotFound) {
 			return out, err
 		}

@@ -60,9 +60,7 @@ func New(ctx context.Context, cfg Config, log *zap.Logger) (_ *Service, err erro
 	if s.nc, err = natsstream.Connect(ctx, s.cfg.NATS, log); err != nil {
 		return nil, err
 	}
-	s.stored, err = natsstream.OpenLog(ctx, s.nc, natsstream.Durability{
-		Mode: s.cfg.Durability, MonitorURL: s.cfg.MonitorURL, StoreDir: s.cfg.StoreDir, Sync: s.cfg.Sync,
-	}, log, event.StreamStripe)
+	s.stored, err = natsstream.OpenLog(ctx, s.nc, s.cfg.Durability, log, event.StreamStripe)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +88,7 @@ func New(ctx context.Context, cfg Config, log *zap.Logger) (_ *Service, err erro
 		return nil, err
 	}
 	log.Info("ingress is listening",
-		zap.Stringer("addr", s.Addr()), zap.Stringer("admin_addr", s.AdminAddr()), zap.String("durability", s.cfg.Durability),
+		zap.Stringer("addr", s.Addr()), zap.Stringer("admin_addr", s.AdminAddr()), zap.String("durability", s.cfg.Durability.Mode),
 		zap.Strings("secrets", s.verifier.Names()), zap.Bool("secrets_followed", s.cfg.SecretsFile != ""))
 	return s, nil
 }
@@ -136,13 +134,13 @@ const storageEvery = 30 * time.Second
 
 // watchStorage keeps the figures of the NATS server's store, for alerts; without NATS_MONITOR_URL there are none.
 func (s *Service) watchStorage(ctx context.Context) {
-	if s.cfg.MonitorURL == "" {
+	if s.cfg.Durability.MonitorURL == "" {
 		return
 	}
 	ticker := time.NewTicker(storageEvery)
 	defer ticker.Stop()
 	for {
-		s.metrics.storage(natsstream.ReadStorage(ctx, s.cfg.MonitorURL))
+		s.metrics.storage(natsstream.ReadStorage(ctx, s.cfg.Durability.MonitorURL))
 		select {
 		case <-ctx.Done():
 			return

@@ -58,11 +58,11 @@ func TestServiceRefusesToStartWhereItCouldNotKeepItsWord(t *testing.T) {
 	}{
 		{"no secret", lazy, func(c *ingress.Config) { c.Secrets = nil }, "no signing secret is given"},
 		{"the server syncs every two minutes", lazy, func(c *ingress.Config) {
-			c.Durability, c.MonitorURL = natsstream.DurabilityServer, lazy.MonitorURL
+			c.Durability = natsstream.Durability{Mode: natsstream.DurabilityServer, MonitorURL: lazy.MonitorURL}
 		}, "sync_interval"},
-		{"nobody can tell", lazy, func(c *ingress.Config) { c.Durability = natsstream.DurabilityServer }, "NATS_MONITOR_URL"},
+		{"nobody can tell", lazy, func(c *ingress.Config) { c.Durability.Mode = natsstream.DurabilityServer }, "NATS_MONITOR_URL"},
 		{"no stream", undeclared, func(c *ingress.Config) {
-			c.Durability, c.MonitorURL = natsstream.DurabilityServer, undeclared.MonitorURL
+			c.Durability = natsstream.Durability{Mode: natsstream.DurabilityServer, MonitorURL: undeclared.MonitorURL}
 		}, "STRIPE"},
 		{"no address", lazy, func(c *ingress.Config) { c.Addr = "127.0.0.1:99999" }, "listen on"},
 		{"no admin address", lazy, func(c *ingress.Config) { c.AdminAddr = "127.0.0.1:99999" }, "listen on"},
@@ -70,7 +70,7 @@ func TestServiceRefusesToStartWhereItCouldNotKeepItsWord(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := ingress.Config{
 				Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: c.on.Config("ingress"),
-				Durability: natsstream.DurabilityRelaxed, Secrets: secrets,
+				Durability: natsstream.Durability{Mode: natsstream.DurabilityRelaxed}, Secrets: secrets,
 			}
 			c.alter(&cfg)
 			if _, err := ingress.New(t.Context(), cfg, zap.NewNop()); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -85,7 +85,9 @@ func TestServiceRunsOnAServerThatSyncsAlways(t *testing.T) { // R55
 	if err := natsstream.Declare(t.Context(), srv.Conn("declare"), natsstream.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	r := startOn(t, srv, func(c *ingress.Config) { c.Durability, c.MonitorURL = natsstream.DurabilityServer, srv.MonitorURL })
+	r := startOn(t, srv, func(c *ingress.Config) {
+		c.Durability = natsstream.Durability{Mode: natsstream.DurabilityServer, MonitorURL: srv.MonitorURL}
+	})
 	body := eventBody("evt_1", "charge.succeeded")
 	r.wantPost(body, ingress.Stored)
 	r.wantStored(chargeSubject, body)
@@ -319,7 +321,7 @@ func TestIngressNeedsNoMoreThanItsPermissions(t *testing.T) {
 	}
 	r := &rig{tb: t, stored: stored}
 	service, err := ingress.New(t.Context(), ingress.Config{
-		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Secrets: secrets, Durability: natsstream.DurabilityRelaxed,
+		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Secrets: secrets, Durability: natsstream.Durability{Mode: natsstream.DurabilityRelaxed},
 		NATS: natsstream.Config{URL: env.NewSecret(strings.Replace(srv.ClientURL(), "nats://", "nats://ingress:ingress@", 1)), Name: "ingress"},
 	}, zap.NewNop())
 	if err != nil {

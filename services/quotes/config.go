@@ -26,9 +26,9 @@ type Config struct {
 	Addr, AdminAddr string
 	NATS            natsstream.Config
 	Redis           redisquote.Config
-	// Durability is server, barrier or relaxed; MonitorURL is where server is checked,
-	// StoreDir the NATS server's store_dir for barrier.
-	Durability, MonitorURL, StoreDir string
+	// Durability is how it is made sure that the log keeps what is answered. Its Mode
+	// is natsstream.DurabilityServer by default.
+	Durability natsstream.Durability
 	// Tokens are who may call the API.
 	Tokens []signin.Token
 	// TokensFile, if not empty, is read again every FollowEvery (default 5 s):
@@ -103,11 +103,10 @@ const defaultReconcileEvery = 10 * time.Minute
 // reports every fault at once.
 func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	r := env.NewReader(lookup)
-	durability := natsstream.DurabilityFromEnv(r)
 	c := Config{
 		Addr: r.Addr("QUOTES_ADDR", ":8081"), AdminAddr: r.Addr("QUOTES_ADMIN_ADDR", "127.0.0.1:9103"),
 		NATS: natsstream.ConfigFromEnv(r, "quotes"), Redis: redisquote.ConfigFromEnv(r),
-		Durability: durability.Mode, MonitorURL: durability.MonitorURL, StoreDir: durability.StoreDir,
+		Durability: natsstream.DurabilityFromEnv(r),
 		TokensFile: r.SecretFile("API_TOKENS"),
 		PublicURL:  strings.TrimRight(r.String("PUBLIC_URL", "http://127.0.0.1:8081"), "/"),
 		Mode:       r.Enum("MODE", event.ModeTest, event.ModeTest, event.ModeLive),
@@ -183,8 +182,8 @@ func (c *Config) readSecrets(r *env.Reader) {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Durability == "" {
-		c.Durability = natsstream.DurabilityServer
+	if c.Durability.Mode == "" {
+		c.Durability.Mode = natsstream.DurabilityServer
 	}
 	if c.FollowEvery <= 0 {
 		c.FollowEvery = 5 * time.Second

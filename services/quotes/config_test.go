@@ -26,7 +26,7 @@ func TestSettingsHaveDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Addr != ":8081" || cfg.AdminAddr != "127.0.0.1:9103" || cfg.Mode != "test" || cfg.Durability != "server" || cfg.LogLevel != "info" ||
+	if cfg.Addr != ":8081" || cfg.AdminAddr != "127.0.0.1:9103" || cfg.Mode != "test" || cfg.Durability.Mode != "server" || cfg.LogLevel != "info" ||
 		cfg.PublicURL != "https://q.example" || cfg.NATS.Name != "quotes" || len(cfg.Tokens) != 5 {
 		t.Errorf("settings = %+v", cfg)
 	}
@@ -95,11 +95,11 @@ func TestTokensChangeWithTheirFile(t *testing.T) {
 func TestTheServiceDoesNotStartOverAStreamThatForgets(t *testing.T) {
 	f := start(t)
 	cfg := f.cfg
-	cfg.Durability = "server"
+	cfg.Durability.Mode = "server"
 	if _, err := quotes.New(t.Context(), cfg, zap.NewNop()); err == nil || !strings.Contains(err.Error(), "NATS_MONITOR_URL") {
 		t.Errorf("New without a monitor = %v, want it to say so", err)
 	}
-	cfg.MonitorURL = f.nats.MonitorURL
+	cfg.Durability.MonitorURL = f.nats.MonitorURL
 	if _, err := quotes.New(t.Context(), cfg, zap.NewNop()); err == nil || !strings.Contains(err.Error(), "sync") {
 		t.Errorf("New over a server that syncs every two minutes = %v, want an error", err)
 	}

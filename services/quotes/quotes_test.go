@@ -79,7 +79,7 @@ func start(t *testing.T) *fixture {
 	}
 	f.cfg = quotes.Config{
 		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: f.nats.Config("quotes"), Redis: f.redis.Config(),
-		Durability: natsstream.DurabilityRelaxed, Tokens: list, PublicURL: "https://quotes.example", Now: f.clock.Now,
+		Durability: natsstream.Durability{Mode: natsstream.DurabilityRelaxed}, Tokens: list, PublicURL: "https://quotes.example", Now: f.clock.Now,
 		FollowEvery: 5 * time.Millisecond, PageRate: 1e4, // the clock stands, and so would what a client has left
 	}
 	f.run(t)

@@ -80,9 +80,8 @@ func (s *Service) open(ctx context.Context) (err error) {
 	if s.nc, err = natsstream.Connect(ctx, s.cfg.NATS, s.log); err != nil {
 		return err
 	}
-	durability := natsstream.Durability{Mode: s.cfg.Durability, MonitorURL: s.cfg.MonitorURL, StoreDir: s.cfg.StoreDir}
 	streams := []string{event.StreamQuotes, event.StreamSellers, event.StreamJournal, event.StreamDead, event.StreamTimers}
-	if s.stream, err = natsstream.OpenLog(ctx, s.nc, durability, s.log, streams...); err != nil {
+	if s.stream, err = natsstream.OpenLog(ctx, s.nc, s.cfg.Durability, s.log, streams...); err != nil {
 		return err
 	}
 	if err := natsstream.Check(ctx, s.stream.JetStream(), streams...); err != nil {
@@ -139,7 +138,7 @@ func (s *Service) Ready(ctx context.Context) error {
 func (s *Service) Run(ctx context.Context) error {
 	s.log.Info("quotes started", zap.Stringer("addr", s.Addr()), zap.Stringer("admin_addr", s.AdminAddr()),
 		zap.String("mode", s.cfg.Mode), zap.String("public_url", s.cfg.PublicURL), zap.Int("tokens", s.tokens.Count()),
-		zap.String("durability", s.cfg.Durability), zap.String("policy", s.cfg.Policy.Date), zap.Bool("stripe", s.stripe != nil), zap.Bool("reconciles", s.reconciles()))
+		zap.String("durability", s.cfg.Durability.Mode), zap.String("policy", s.cfg.Policy.Date), zap.Bool("stripe", s.stripe != nil), zap.Bool("reconciles", s.reconciles()))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.public.Serve(ctx) })
 	group.Go(func() error { return s.admin.Serve(ctx) })

@@ -30,7 +30,7 @@ func (r *rig) ingress(secret string, now func() time.Time) *door {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(r.t.Context())
 	s, err := ingress.New(ctx, ingress.Config{
-		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: r.nats.Config("ingress"), Durability: natsstream.DurabilityRelaxed,
+		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: r.nats.Config("ingress"), Durability: natsstream.Durability{Mode: natsstream.DurabilityRelaxed},
 		Secrets: []ingress.Secret{{Name: "main", Key: env.NewSecret(secret)}}, Now: now,
 	}, zap.NewNop())
 	if err != nil {

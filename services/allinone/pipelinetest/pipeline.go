@@ -68,7 +68,7 @@ func Start(tb testing.TB, cfg Config) *Pipeline {
 		tb.Fatal(err)
 	}
 	in := Run(tb, ingress.New, ingress.Config{
-		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: p.NATS.Config("ingress"), Durability: natsstream.DurabilityRelaxed,
+		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: p.NATS.Config("ingress"), Durability: natsstream.Durability{Mode: natsstream.DurabilityRelaxed},
 		Secrets: secrets, Now: cfg.StripeNow,
 	})
 	p.Ingress = "http://" + in.Addr().String()
@@ -94,7 +94,7 @@ func (p *Pipeline) QuotesConfig(tokens string) quotes.Config {
 		p.tb.Fatal(err)
 	}
 	return quotes.Config{
-		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: p.NATS.Config("quotes"), Redis: p.Redis.Config(), Durability: natsstream.DurabilityRelaxed,
+		Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", NATS: p.NATS.Config("quotes"), Redis: p.Redis.Config(), Durability: natsstream.Durability{Mode: natsstream.DurabilityRelaxed},
 		Tokens: parsed, PublicURL: "https://quotes.example", Now: p.now,
 		Stripe: stripegate.Config{Key: env.NewSecret(sandbox.DefaultTestKey), Base: p.Stripe},
 	}
