@@ -160,8 +160,7 @@ func (s *Service) decide(ctx context.Context, w scribe, name, id string, decide 
 			return nil, false, err
 		}
 		if next == nil {
-			s.metrics.command(name, "unchanged")
-			return a, false, nil
+			return a, false, s.unchanged(ctx, name)
 		}
 		err = s.store(ctx, w, a, id, *next)
 		if err == nil {
@@ -175,6 +174,19 @@ func (s *Service) decide(ctx context.Context, w scribe, name, id string, decide 
 		s.metrics.command(name, "conflict")
 	}
 	return nil, false, unavailable(fmt.Errorf("%s quote %s: %d conflicts", name, id, attempts))
+}
+
+// unchanged ends a command that has found done what it asks for. Its answer is as
+// good as that of whoever did it, and he may not have waited for the sync.
+func (s *Service) unchanged(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, logTimeout)
+	defer cancel()
+	if err := s.stream.Durable(ctx); err != nil {
+		s.metrics.command(name, "failed")
+		return fmt.Errorf("%s, unchanged: %w", name, err)
+	}
+	s.metrics.command(name, "unchanged")
+	return nil
 }
 
 // pause waits before a further attempt; with a random part, so that those who

@@ -1,13 +1,17 @@
 package quotes_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"quittance.internal/libs/platform/natsstream"
 )
 
 func TestOnlyAKnownTokenOfTheRightRoleGetsIn(t *testing.T) {
@@ -198,6 +202,32 @@ func TestACreateMayBeRepeatedWithItsKey(t *testing.T) {
 	if got := f.call(t, "POST", "/v1/quotes", document, "Idempotency-Key", "order 77/1").want(t, 201); got.text(t, "title") != "New" {
 		t.Errorf("after an edit = %s", got.body)
 	}
+}
+
+// R55 for commands: with DURABILITY=barrier the answer "it is done already" waits for a sync, too. Another instance has
+// stored it, and may have been stopped before its own.
+func TestARepeatedCommandIsAnsweredAfterASync(t *testing.T) {
+	f := start(t)
+	id := f.call(t, "POST", "/v1/quotes", document, "Idempotency-Key", "a").want(t, 201).text(t, "id")
+	f.call(t, "PUT", "/v1/sellers/main/plan", `{"plan":"starter"}`, as(adminToken)...).want(t, 200)
+	var syncs atomic.Int64
+	var broken atomic.Bool
+	f.cfg.Durability = natsstream.Durability{Mode: natsstream.DurabilityBarrier, StoreDir: f.nats.StoreDir(), Sync: func() error {
+		syncs.Add(1)
+		if broken.Load() {
+			return errors.New("input/output error")
+		}
+		return nil
+	}}
+	f.run(t)
+	f.call(t, "POST", "/v1/quotes", document, "Idempotency-Key", "a").want(t, 201)
+	if syncs.Load() == 0 {
+		t.Error("answered without a sync")
+	}
+	broken.Store(true)
+	f.call(t, "POST", "/v1/quotes", document, "Idempotency-Key", "a").problem(t, 503, "unavailable")
+	f.call(t, "PATCH", "/v1/quotes/"+id, `{"title":"Website"}`, "If-Match", "*").problem(t, 503, "unavailable")
+	f.call(t, "PUT", "/v1/sellers/main/plan", `{"plan":"starter"}`, as(adminToken)...).problem(t, 503, "unavailable")
 }
 
 func TestPublishAndRecallMayBeRepeated(t *testing.T) {

@@ -80,9 +80,8 @@ func (s *Service) sellerCommand(c *call, id, name string, decide func(*seller.Ag
 			return nil, err
 		}
 		if next == nil {
-			s.metrics.command(name, "unchanged")
 			c.result = "unchanged"
-			return a, nil
+			return a, s.unchanged(c.Context(), name)
 		}
 		err = s.appendSeller(c, a, id, *next)
 		if err == nil {
