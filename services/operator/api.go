@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/operations/advice"
 )
 
 const (
@@ -168,7 +169,7 @@ func (r reply) refused(what string) error {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return advise("set API_TOKEN to a token of the quotes service's API_TOKENS", "read %s: the API refuses the token: %s", what, problem(r.status, r.body))
 	case http.StatusBadRequest:
-		return &fault{code: codeUsage, err: fmt.Errorf("read %s: %s", what, problem(r.status, r.body)), next: "quotectl quotes list --help"}
+		return advice.Of(advice.Usage, "quotectl quotes list --help", "read %s: %s", what, problem(r.status, r.body))
 	case http.StatusServiceUnavailable:
 		return advise("try again in a moment", "read %s: %s", what, problem(r.status, r.body))
 	default:

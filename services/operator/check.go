@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/check"
 	"quittance.internal/libs/platform/redisquote"
 )
@@ -92,12 +93,9 @@ func (a *app) checkConservation(ctx context.Context) error {
 		return err
 	}
 	if !whole { // payments does by itself what a replay of these ranges would
-		return &fault{
-			code: codeDifference, next: "quotectl doctor",
-			err: fmt.Errorf("%d ranges of messages are not accounted for: Redis has lost what it held, and payments has not folded the log again yet", len(gaps)),
-		}
+		return advice.Of(advice.Difference, "quotectl doctor", "%d ranges of messages are not accounted for: Redis has lost what it held, and payments has not folded the log again yet", len(gaps))
 	}
-	return &fault{code: codeDifference, err: fmt.Errorf("%d ranges of messages are not accounted for", len(gaps)), next: gaps[0].Next}
+	return advice.Of(advice.Difference, gaps[0].Next, "%d ranges of messages are not accounted for", len(gaps))
 }
 
 // whole reports whether Redis holds what payments once folded to its end.

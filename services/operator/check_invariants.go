@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/invariants"
 )
 
@@ -73,14 +74,11 @@ func (a *app) checkInvariants(ctx context.Context, ackedFile, tempDir string) er
 		return err
 	}
 	if n := len(report.Violations); n > 0 {
-		return &fault{code: codeDifference, err: fmt.Errorf("%d violations of what is promised", n), next: report.Violations[0].Next}
+		return advice.Of(advice.Difference, report.Violations[0].Next, "%d violations of what is promised", n)
 	}
 	for _, l := range report.Lines {
 		if l.Invariant == "I7" && l.InFlight > 0 {
-			return &fault{
-				code: codeDifference, err: fmt.Errorf("%d quotes could not be compared: payments has not come to their newest messages", l.InFlight),
-				next: "look at payments' /readyz and log; quotectl check invariants",
-			}
+			return advice.Of(advice.Difference, "look at payments' /readyz and log; quotectl check invariants", "%d quotes could not be compared: payments has not come to their newest messages", l.InFlight)
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quittance.internal/libs/domain/stripeevent"
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/check"
 	"quittance.internal/libs/operations/reconcile"
 	"quittance.internal/libs/operations/signatures"
@@ -232,9 +233,9 @@ func (a *app) verdict(v *check.Verdict, err error) error {
 	if v.Level == check.OK {
 		return nil
 	}
-	code := codeDifference
+	kind := advice.Difference
 	if v.Level == check.Unknown {
-		code = codeError
+		kind = advice.Failed
 	}
-	return &fault{code: code, err: fmt.Errorf("%s: %s", v.Check, v.Summary), next: v.Findings[0].Next}
+	return advice.Of(kind, v.Findings[0].Next, "%s: %s", v.Check, v.Summary)
 }

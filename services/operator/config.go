@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
@@ -134,7 +135,7 @@ func layered(lookup env.Lookup, envFile string) (env.Lookup, error) {
 		return lookup, nil
 	}
 	if err != nil {
-		return nil, &fault{code: codeUsage, err: err, next: "quotectl --help"}
+		return nil, advice.Of(advice.Usage, "quotectl --help", "%w", err)
 	}
 	return func(name string) (string, bool) {
 		if v, ok := lookup(name); ok && v != "" {
@@ -207,10 +208,10 @@ func (a *app) config() (Config, error) {
 	if err == nil {
 		return c, nil
 	}
-	if _, ok := errors.AsType[*fault](err); ok {
+	if _, ok := errors.AsType[*advice.Error](err); ok {
 		return Config{}, err
 	}
-	return Config{}, &fault{code: codeUsage, err: fmt.Errorf("read settings: %w", err), next: "quotectl --help"}
+	return Config{}, advice.Of(advice.Usage, "quotectl --help", "read settings: %w", err)
 }
 
 // openLog connects to NATS. The caller closes the connection.
@@ -279,7 +280,7 @@ func (a *app) stripeSettings() (stripegate.Config, string, error) {
 	mode := r.Enum("MODE", event.ModeTest, event.ModeTest, event.ModeLive)
 	c := stripegate.ConfigFromEnv(r, mode)
 	if err := r.Err(); err != nil {
-		return c, mode, &fault{code: codeUsage, err: fmt.Errorf("read settings: %w", err), next: "give the key of the mode that the services have: STRIPE_API_KEY and MODE=test|live"}
+		return c, mode, advice.Of(advice.Usage, "give the key of the mode that the services have: STRIPE_API_KEY and MODE=test|live", "read settings: %w", err)
 	}
 	return c, mode, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/platform/natsstream"
 )
@@ -151,7 +152,7 @@ func (a *app) checkDeclared(ctx context.Context) error {
 		return err
 	}
 	if len(drifted) > 0 {
-		return &fault{code: codeDifference, err: fmt.Errorf("the log is not as this version needs it:\n%s", strings.Join(drifted, "\n")), next: "quotectl declare"}
+		return advice.Of(advice.Difference, "quotectl declare", "the log is not as this version needs it:\n%s", strings.Join(drifted, "\n"))
 	}
 	a.progress("streams, buckets and consumers are as this version needs them")
 	return nil

@@ -16,6 +16,7 @@ import (
 
 	"quittance.internal/libs/domain/delivery"
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/services/operator/scenario"
 )
@@ -144,10 +145,7 @@ func (s *sender) judge(p *post, res *http.Response, body []byte) (again bool, er
 	p.Answer = answer.Code
 	switch {
 	case answer.Code == "conflict", answer.Code == "unreadable":
-		return false, &fault{
-			code: codeDifference, next: "quotectl explain " + p.EventID,
-			err: fmt.Errorf("send %s: ingress stored the event aside as %s; with one --seed only equal quotes give equal events", p.Type, answer.Code),
-		}
+		return false, advice.Of(advice.Difference, "quotectl explain "+p.EventID, "send %s: ingress stored the event aside as %s; with one --seed only equal quotes give equal events", p.Type, answer.Code)
 	case res.StatusCode >= 200 && res.StatusCode < 300:
 		return false, nil
 	case res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests:

@@ -2,7 +2,6 @@ package operator
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/doctor"
 	"quittance.internal/libs/operations/reconcile"
 	"quittance.internal/libs/platform/natsstream"
@@ -152,7 +152,7 @@ func (a *app) showExamination(all []doctor.Result) error {
 		return err
 	}
 	if fails > 0 {
-		return &fault{code: codeDifference, err: fmt.Errorf("%d checks fail", fails), next: next}
+		return advice.Of(advice.Difference, next, "%d checks fail", fails)
 	}
 	return nil
 }

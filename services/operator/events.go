@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/mask"
 	"quittance.internal/libs/operations/selection"
 	"quittance.internal/libs/operations/story"
@@ -235,13 +236,13 @@ func (a *app) getEvent(ctx context.Context, id string, raw, headers bool) error 
 func eventRecords(ctx context.Context, log *natsstream.Log, id string) ([]natsstream.Record, error) {
 	if stream, _, ok := strings.Cut(id, ":"); ok {
 		if !slices.Contains(ownStreams, stream) {
-			return nil, &fault{code: codeUsage, err: fmt.Errorf("there is no stream %q; streams are %s", stream, strings.Join(ownStreams, ", ")), next: "quotectl events get --help"}
+			return nil, advice.Of(advice.Usage, "quotectl events get --help", "there is no stream %q; streams are %s", stream, strings.Join(ownStreams, ", "))
 		}
 		r, err := story.Message(ctx, log, id)
 		return []natsstream.Record{r}, err
 	}
 	if !event.ValidToken(id) {
-		return nil, &fault{code: codeUsage, err: fmt.Errorf("%q is neither an event id (evt_…) nor a place in the log (STRIPE:88120)", id), next: "quotectl events get --help"}
+		return nil, advice.Of(advice.Usage, "quotectl events get --help", "%q is neither an event id (evt_…) nor a place in the log (STRIPE:88120)", id)
 	}
 	return story.Events(ctx, log, id)
 }

@@ -1,8 +1,6 @@
 package operator
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"quittance.internal/libs/operations/advice"
@@ -21,20 +19,9 @@ const (
 const exitCodeHelp = `Exit codes: 0 ok, 1 error, 2 wrong usage, 3 a difference was found, 4 refused by a budget,
 5 not found.`
 
-// fault is an error with the exit code it means and the next command to type.
-type fault struct {
-	code int
-	err  error
-	next string
-}
-
-func (f *fault) Error() string { return f.err.Error() }
-
-func (f *fault) Unwrap() error { return f.err }
-
 // usage is a fault in the command line itself.
 func usage(cmd *cobra.Command, format string, args ...any) error {
-	return &fault{code: codeUsage, err: fmt.Errorf(format, args...), next: cmd.CommandPath() + " --help"}
+	return advice.Of(advice.Usage, cmd.CommandPath()+" --help", format, args...)
 }
 
 // notFound says that what was asked for does not exist.

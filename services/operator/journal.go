@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/operations/selection"
 	"quittance.internal/libs/platform/natsstream"
@@ -194,10 +195,7 @@ func (a *app) verifyJournal(ctx context.Context, noted []journal.Mark) error {
 		return err
 	}
 	if report.Broken != nil {
-		return &fault{
-			code: codeDifference, err: fmt.Errorf("the journal is broken at JOURNAL:%d: %s", report.Broken.Sequence, report.Broken.Why),
-			next: "compare with a backup of stream JOURNAL; quotectl journal list --before " + strconv.FormatUint(report.Broken.Sequence, 10),
-		}
+		return advice.Of(advice.Difference, "compare with a backup of stream JOURNAL; quotectl journal list --before "+strconv.FormatUint(report.Broken.Sequence, 10), "the journal is broken at JOURNAL:%d: %s", report.Broken.Sequence, report.Broken.Why)
 	}
 	return nil
 }

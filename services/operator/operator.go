@@ -207,12 +207,6 @@ func (a *app) exit(err error) int {
 		}
 		return codeOf(e.Kind)
 	}
-	if f, ok := errors.AsType[*fault](err); ok {
-		if f.next != "" {
-			fmt.Fprintln(a.err, "next:", f.next)
-		}
-		return f.code
-	}
 	fmt.Fprintln(a.err, "next: quotectl doctor") // trouble that nobody foresaw: it looks at everything
 	return codeError
 }

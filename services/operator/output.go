@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/operations/advice"
 )
 
 // The values of -o.
@@ -26,10 +27,7 @@ func checkFormat(format string) error {
 	if slices.Contains(formats, format) {
 		return nil
 	}
-	return &fault{
-		code: codeUsage, err: fmt.Errorf("output format %q is none of %s", format, strings.Join(formats, ", ")),
-		next: "quotectl --help",
-	}
+	return advice.Of(advice.Usage, "quotectl --help", "output format %q is none of %s", format, strings.Join(formats, ", "))
 }
 
 // table is rows for people. Columns whose name begins with "+" show only with -o wide.

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/operations/advice"
 )
 
 func (a *app) policyCommand() *cobra.Command {
@@ -130,7 +131,7 @@ func (a *app) policyDiffCommand() *cobra.Command {
 			if err := a.show(v); err != nil || len(differences) == 0 {
 				return err
 			}
-			return &fault{code: codeDifference, err: fmt.Errorf("%d differences from the policy of %s to that of %s", len(differences), from.Date, to.Date), next: "quotectl policy check --all --policy " + args[1]}
+			return advice.Of(advice.Difference, "quotectl policy check --all --policy "+args[1], "%d differences from the policy of %s to that of %s", len(differences), from.Date, to.Date)
 		},
 	}
 }
@@ -212,7 +213,7 @@ func (a *app) checkQuotes(ctx context.Context, name string, ids []string) error 
 	if err := a.show(v); err != nil || refused == 0 {
 		return err
 	}
-	return &fault{code: codeDifference, err: fmt.Errorf("the policy of %s refuses %d of %d quotes", p.Date, refused, len(ids)), next: "quotectl quotes get <quote>"}
+	return advice.Of(advice.Difference, "quotectl quotes get <quote>", "the policy of %s refuses %d of %d quotes", p.Date, refused, len(ids))
 }
 
 func (j judged) rows(t *table) {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/operations/rebuild"
 	"quittance.internal/libs/platform/natsstream"
@@ -175,12 +176,9 @@ func (a *app) verify(ctx context.Context, tempDir string) error {
 	}
 	switch {
 	case len(report.Differences) > 0:
-		return &fault{code: codeDifference, err: fmt.Errorf("%d quotes differ from the log", len(report.Differences)), next: report.Differences[0].Next}
+		return advice.Of(advice.Difference, report.Differences[0].Next, "%d quotes differ from the log", len(report.Differences))
 	case report.InFlight > 0:
-		return &fault{
-			code: codeDifference, err: fmt.Errorf("%d quotes could not be compared: payments has not come to their newest messages", report.InFlight),
-			next: "look at payments' /readyz and log; quotectl rebuild --verify",
-		}
+		return advice.Of(advice.Difference, "look at payments' /readyz and log; quotectl rebuild --verify", "%d quotes could not be compared: payments has not come to their newest messages", report.InFlight)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/door"
 	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/operations/reconcile"
@@ -179,7 +180,7 @@ func (a *app) showDifferences(r *reconcile.Report) error {
 	if len(r.Rows) == 0 {
 		return nil
 	}
-	return &fault{code: codeDifference, err: fmt.Errorf("%s", gaps(r)), next: r.Rows[0].Next}
+	return advice.Of(advice.Difference, r.Rows[0].Next, "%s", gaps(r))
 }
 
 func (a *app) reportView(r *reconcile.Report) view {
@@ -317,7 +318,7 @@ func (a *app) wouldRepair(ctx context.Context, w *reconciler, o reconcile.Option
 	if n > 0 {
 		next = "the same with --yes --reason '…'"
 	}
-	return &fault{code: codeDifference, err: fmt.Errorf("%s", gaps(report)), next: next}
+	return advice.Of(advice.Difference, next, "%s", gaps(report))
 }
 
 // showRepaired prints what a repair came to; what is left is exit code 3.
@@ -329,11 +330,11 @@ func (a *app) showRepaired(report *reconcile.Report, done reconcile.Repaired) er
 	}
 	for _, row := range report.Rows {
 		if !row.Repairable {
-			return &fault{code: codeDifference, err: fmt.Errorf("%d differences are left that no repair makes good", done.Left), next: row.Next}
+			return advice.Of(advice.Difference, row.Next, "%d differences are left that no repair makes good", done.Left)
 		}
 	}
 	if done.Aside > 0 {
-		return &fault{code: codeDifference, err: fmt.Errorf("%d events were stored aside: their ids are other events'", done.Aside), next: "quotectl reconcile report"}
+		return advice.Of(advice.Difference, "quotectl reconcile report", "%d events were stored aside: their ids are other events'", done.Aside)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/operations/replay"
 )
@@ -84,7 +85,7 @@ func (a *app) runReplay(cmd *cobra.Command, id string, o replay.Options, yes boo
 		return showErr
 	}
 	if err == nil && run.Over() && run.State != replay.Done {
-		return &fault{code: codeDifference, err: fmt.Errorf("%s is over, and came to something else than planned", plan.ID), next: "quotectl replay status " + plan.ID}
+		return advice.Of(advice.Difference, "quotectl replay status "+plan.ID, "%s is over, and came to something else than planned", plan.ID)
 	}
 	return err
 }
@@ -222,7 +223,7 @@ then the exit code is 3.
 					return err
 				}
 				if run.State == replay.Differs {
-					return &fault{code: codeDifference, err: fmt.Errorf("%d differences from the plan", len(run.Differences)+run.More), next: "quotectl replay show " + p.ID}
+					return advice.Of(advice.Difference, "quotectl replay show "+p.ID, "%d differences from the plan", len(run.Differences)+run.More)
 				}
 				return nil
 			})

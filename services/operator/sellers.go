@@ -17,6 +17,7 @@ import (
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/domain/seller"
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/journal"
 )
 
@@ -364,7 +365,7 @@ func (a *app) changeSeller(cmd *cobra.Command, o sellerChange) error {
 		if err := a.showChanged(out); err != nil || !out.Changed {
 			return err
 		}
-		return &fault{code: codeDifference, err: fmt.Errorf("seller %s would change", o.seller), next: "the same with --reason … in place of --dry-run"}
+		return advice.Of(advice.Difference, "the same with --reason … in place of --dry-run", "seller %s would change", o.seller)
 	}
 	if !out.Changed {
 		return a.showChanged(out)

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/services/operator/scenario"
 )
 
@@ -173,7 +174,7 @@ func (a *app) simulate(ctx context.Context, s scenario.Scenario, opts simulation
 	p := w.published
 	burst, err := s.Run(target(p), opts.seed, dated(opts.seed, p.PublishedAt), version)
 	if err != nil {
-		return &fault{code: codeUsage, err: err, next: "quotectl simulate list"}
+		return advice.Of(advice.Usage, "quotectl simulate list", "%w", err)
 	}
 	before, _, err := w.api.card(ctx, p.QuoteID)
 	if err != nil {
@@ -249,17 +250,10 @@ func (a *app) showReport(r report, before apiCard) error {
 		return nil
 	}
 	if untouched(before) {
-		return &fault{
-			code: codeDifference, err: fmt.Errorf("simulate %s on %s: %s", r.Scenario, r.Quote, strings.Join(wrong, "; ")),
-			next: "quotectl explain " + r.Quote,
-		}
+		return advice.Of(advice.Difference, "quotectl explain "+r.Quote, "simulate %s on %s: %s", r.Scenario, r.Quote, strings.Join(wrong, "; "))
 	}
-	return &fault{
-		code: codeDifference,
-		err: fmt.Errorf("simulate %s on %s: %s; before the first event the quote was %s, flags %s, and the scenario is about an untouched one",
-			r.Scenario, r.Quote, strings.Join(wrong, "; "), before.Status, flagsText(before.Flags)),
-		next: "publish a fresh quote, or repeat the earlier run with its --seed",
-	}
+	return advice.Of(advice.Difference, "publish a fresh quote, or repeat the earlier run with its --seed", "simulate %s on %s: %s; before the first event the quote was %s, flags %s, and the scenario is about an untouched one",
+		r.Scenario, r.Quote, strings.Join(wrong, "; "), before.Status, flagsText(before.Flags))
 }
 
 // untouched reports whether nothing had been paid or tried before.

@@ -3,7 +3,6 @@ package operator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/operations/selection"
 	"quittance.internal/libs/operations/story"
@@ -138,7 +138,7 @@ quotectl check lag. With --max-lag or --max-age it exits with 3 when one is over
 				return err
 			}
 			if len(over) > 0 {
-				return &fault{code: codeDifference, err: fmt.Errorf("behind: %s", strings.Join(over, ", ")), next: "quotectl subscribers list"}
+				return advice.Of(advice.Difference, "quotectl subscribers list", "behind: %s", strings.Join(over, ", "))
 			}
 			return nil
 		},
@@ -202,7 +202,7 @@ func (a *app) missing(ctx context.Context, ref string) error {
 		return err
 	}
 	if open > 0 {
-		return &fault{code: codeDifference, err: fmt.Errorf("%d of %d have not acknowledged it, or may not have", open, len(standings)), next: "quotectl subscribers lag"}
+		return advice.Of(advice.Difference, "quotectl subscribers lag", "%d of %d have not acknowledged it, or may not have", open, len(standings))
 	}
 	return nil
 }
@@ -211,13 +211,13 @@ func (a *app) missing(ctx context.Context, ref string) error {
 func factsOf(ctx context.Context, log *natsstream.Log, ref string) ([]natsstream.Record, error) {
 	if stream, _, ok := strings.Cut(ref, ":"); ok {
 		if stream != event.StreamQuotes {
-			return nil, &fault{code: codeUsage, err: fmt.Errorf("%q is not on stream %s, which is the one that has subscribers", ref, event.StreamQuotes), next: "quotectl subscribers missing --help"}
+			return nil, advice.Of(advice.Usage, "quotectl subscribers missing --help", "%q is not on stream %s, which is the one that has subscribers", ref, event.StreamQuotes)
 		}
 		r, err := story.Message(ctx, log, ref)
 		return []natsstream.Record{r}, err
 	}
 	if !event.ValidToken(ref) {
-		return nil, &fault{code: codeUsage, err: fmt.Errorf("%q is no quote id", ref), next: "quotectl subscribers missing --help"}
+		return nil, advice.Of(advice.Usage, "quotectl subscribers missing --help", "%q is no quote id", ref)
 	}
 	facts, err := log.ReadAll(ctx, event.StreamQuotes, "quote."+event.NamePaid+".*."+ref+".*")
 	if err == nil && len(facts) == 0 {

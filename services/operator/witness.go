@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"quittance.internal/libs/domain/event"
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/story"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
@@ -117,10 +118,7 @@ func (w *witness) payable(ctx context.Context, live bool) error {
 	case q.Status == "draft" || q.Status == "recalled" || q.Status == "expired":
 		return advise("publish a new revision first: POST /v1/quotes/"+id+"/publish", "quote %s is %s and cannot be paid", id, q.Status)
 	case w.published.Mode == event.ModeLive && !live:
-		return &fault{
-			code: codeUsage, err: fmt.Errorf("quote %s is in live mode: a simulated payment would mark it paid for everybody", id),
-			next: "use a test deployment, or add --live if that is what you want",
-		}
+		return advice.Of(advice.Usage, "use a test deployment, or add --live if that is what you want", "quote %s is in live mode: a simulated payment would mark it paid for everybody", id)
 	}
 	return nil
 }
