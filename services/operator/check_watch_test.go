@@ -151,6 +151,7 @@ func TestAGapThatCannotBeSeenIsNotOK(t *testing.T) {
 	w.run("check", "gap").want(t, 1, "GAP UNKNOWN - whether settled payments lack their facts cannot be seen: Redis has lost", "next: quotectl doctor")
 	r := w.run("check", "gap", "-o", "json")
 	r.want(t, 1, `"level": "unknown"`)
+	r.document(t)
 	url := w.settings["REDIS_URL"]
 	delete(w.settings, "REDIS_URL")
 	w.run("check", "gap").want(t, 1, "GAP UNKNOWN", "REDIS_URL is set neither", "next: export REDIS_URL=")

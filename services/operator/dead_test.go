@@ -95,6 +95,7 @@ func TestRetryOfAGroupFollowsTheFilterNotThePage(t *testing.T) {
 
 	plan := s.run("dead", "retry", "--cause", cause, "--reason", "fixed in v2")
 	plan.want(t, 0, "this would retry 120 letters; next: the same with --yes")
+	s.run("dead", "retry", "--cause", cause, "--reason", "fixed in v2", "-o", "json").document(t)
 	if len(tried()) != 0 {
 		t.Fatalf("a plan tried %v", tried())
 	}
@@ -127,11 +128,15 @@ func TestALetterIsShownMaskedGivenUpAndTriedAgain(t *testing.T) {
 	s.run("dead", "show", "customers/STRIPE:1", "--raw").want(t, 0, `"customer_email":"anna@customer.example"`)
 	s.run("dead", "show", "STRIPE:2", "-o", "json").want(t, 0, `"consumer": "payments"`)
 	s.run("explain", "DEAD:2").want(t, 0, "webhook", "evt_1")
-	s.run("dead", "discard", "DEAD:1", "--reason", "test event").want(t, 0, "discarded")
+	discarded := s.run("dead", "discard", "DEAD:1", "--reason", "test event", "-o", "json")
+	discarded.want(t, 0, `"discarded"`)
+	discarded.document(t)
 	s.run("dead", "discard", "DEAD:1", "--reason", "test event").want(t, 1, "is discarded already", "next: quotectl dead show DEAD:1")
 	s.run("dead", "list").want(t, 0, "payments")
 	s.run("dead", "show", "DEAD:1").want(t, 0, "discarded by ", "test event")
-	s.run("dead", "retry", "--state", "discarded", "--consumer", "customers", "--reason", "ours after all").want(t, 0, "resolved", "applied")
+	retried := s.run("dead", "retry", "--state", "discarded", "--consumer", "customers", "--reason", "ours after all", "-o", "json")
+	retried.want(t, 0, `"resolved"`, `"applied"`)
+	retried.document(t)
 	s.run("journal", "list", "--target", "customers?STRIPE:1").want(t, 0, "discarded → resolved", "open → discarded", "ours after all")
 	s.run("journal", "verify").want(t, 0, "yes")
 
@@ -191,7 +196,10 @@ func TestParkedListTellsWhatIsWaitedForAndReleaseAsksTheWorker(t *testing.T) {
 	}
 	defer sub.Unsubscribe()
 	s.run("parked", "release", "--type", "charge.*", "--reason", "x").want(t, 0, "this would release 2 messages; next: the same with --yes")
-	s.run("parked", "release", "evt_0", "--reason", "ticket 1").want(t, 0, "applied", "q_1")
+	s.run("parked", "release", "--type", "charge.*", "--reason", "x", "-o", "json").document(t)
+	released := s.run("parked", "release", "evt_0", "--reason", "ticket 1", "-o", "json")
+	released.want(t, 0, `"applied"`, `"q_1"`)
+	released.document(t)
 	s.run("parked", "release", "--type", "charge.*", "--give-up", "--reason", "not ours", "--yes").want(t, 0, "ignored")
 	mu.Lock()
 	defer mu.Unlock()

@@ -191,6 +191,7 @@ func TestReplayAsksThePaymentsWorker(t *testing.T) {
 	answer = natsstream.ReplayAnswer{Outcome: "applied", Quote: "q_1042", Before: "pending", After: "paid", Changed: true}
 	got = w.run("replay", "STRIPE:2", "-o", "json", "--reason", "drill")
 	got.want(t, 0, `"changed": true`, `"before": "pending"`)
+	got.document(t)
 	if !regexp.MustCompile(`"event_id": "evt_[A-Za-z0-9]+"`).MatchString(got.out) {
 		t.Errorf("answer lacks the event id:\n%s", got.out)
 	}

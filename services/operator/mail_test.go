@@ -107,7 +107,9 @@ func TestResendAsksTheNotifierOnceAndIsJournaled(t *testing.T) {
 	s.run("mail", "resend", "q_1042").want(t, 2, "--reason is missing")
 	s.run("mail", "resend", "q_1042", "--reason", "mailbox was full").want(t, 0, "main.q_1042.2.paid.1", "sent", "x@y")
 	s.run("mail", "resend", "q_1042", "--reason", "mailbox was full").want(t, 4, "was sent again already (resend 1, at ", "next: quotectl mail show q_1042; --again")
-	s.run("mail", "resend", "q_1042", "--reason", "deleted", "--again", "--revision", "2").want(t, 0, "main.q_1042.2.paid.2")
+	again := s.run("mail", "resend", "q_1042", "--reason", "deleted", "--again", "--revision", "2", "-o", "json")
+	again.want(t, 0, `"main.q_1042.2.paid.2"`)
+	again.document(t)
 	if want := (ledger.Request{Seller: "main", Quote: "q_1042", Revision: 2, Kind: "paid", Number: 1, Reason: "mailbox was full"}); len(asked) != 2 || asked[0] != want || asked[1].Number != 2 {
 		t.Errorf("asked %+v, want %+v and a second one", asked, want)
 	}
@@ -282,7 +284,10 @@ func TestReplayToOneSubscriberDisturbsNoOther(t *testing.T) {
 	if info, err := other.Info(t.Context()); err != nil || info.NumPending != 0 || info.NumAckPending != 0 || info.AckFloor.Stream != 5 {
 		t.Errorf("the other subscriber = %+v, %v, want it undisturbed", info, err)
 	}
-	s.run("subscribers", "replay", "--consumer", "crm", "--from", "1h", "--yes", "--reason", "by time").want(t, 0, "QUOTES:1")
+	s.run("subscribers", "replay", "--consumer", "crm", "--from", "1h", "--reason", "by time", "-o", "json").document(t)
+	byTime := s.run("subscribers", "replay", "--consumer", "crm", "--from", "1h", "--yes", "--reason", "by time", "-o", "json")
+	byTime.want(t, 0, `"from": 1`)
+	byTime.document(t)
 	if got := fmt.Sprint(s.take(crm, 5, always)); got != "[1 2 3 4 5]" {
 		t.Errorf("crm got %s again, want all", got)
 	}
@@ -329,7 +334,9 @@ func TestMailPreviewAsksTheNotifier(t *testing.T) {
 	if r := s.run("mail", "preview", "q_1042", "--html"); r.out != "<h1>paid</h1>" {
 		t.Errorf("--html prints %q", r.out)
 	}
-	s.run("mail", "preview", "q_1042", "--revision", "1", "-o", "json").want(t, 0, `"subject": "Paid: Website"`)
+	preview := s.run("mail", "preview", "q_1042", "--revision", "1", "-o", "json")
+	preview.want(t, 0, `"subject": "Paid: Website"`)
+	preview.document(t)
 	s.run("mail", "preview", "main.q_7.3.expiring.2").want(t, 0, "Paid: Website")
 	want := []string{
 		`{"seller":"main","quote":"q_1042","revision":2,"kind":"paid","number":0}`,

@@ -377,7 +377,13 @@ func TestResendEmailSendsExactlyOneMailMore(t *testing.T) {
 func TestReplaysAreInTheJournal(t *testing.T) {
 	r, _ := broken(t, 4)
 	p := r.plan("--all")
-	r.quotectl("replay", "cancel", p.ID, "--reason", "not today").want(t, 0)
+	for _, args := range [][]string{{"show", p.ID}, {"status", p.ID}, {"cancel", p.ID, "--reason", "not today"}} {
+		var document map[string]any
+		r.quotectl(append(append([]string{"replay"}, args...), "-o", "json")...).want(t, 0).decode(t, &document)
+		if document["id"] != p.ID && document["plan"] != p.ID {
+			t.Errorf("replay %v -o json = %v", args, document)
+		}
+	}
 	r.runPlan(0, p, "--max-mails", "9")
 	entries, err := journal.New(r.log, time.Now).List(t.Context(), journal.Filter{Target: p.ID})
 	if err != nil {

@@ -341,6 +341,19 @@ func (w *world) quotectlWith(over map[string]string, code int, args ...string) s
 	return out.String() + errs.String()
 }
 
+// document checks that what quotectl printed begins with one JSON document, and has no other; notes of its follow.
+func (w *world) document(printed string) {
+	w.t.Helper()
+	var v map[string]any
+	d := json.NewDecoder(strings.NewReader(printed))
+	if err := d.Decode(&v); err != nil {
+		w.t.Errorf("%v in:\n%s", err, printed)
+	}
+	if err := d.Decode(&v); err == nil {
+		w.t.Errorf("two documents:\n%s", printed)
+	}
+}
+
 func holds(t *testing.T, text string, want ...string) {
 	t.Helper()
 	for _, w := range want {
