@@ -149,7 +149,7 @@ func (s *Service) compare(w http.ResponseWriter, c *call) error {
 
 // repairAct asks whether what the last comparison found is to be made good.
 func (s *Service) repairAct(c *call) (*actPage, *reconcile.Run, error) {
-	nothing := advice.Of(advice.Difference, "", "the last comparison has nothing in it that can be made good, or was repaired already: compare first")
+	nothing := advice.Of(advice.Difference, "compare first", "the last comparison has nothing in it that can be made good, or was repaired already")
 	run, err := reconcile.LastRun(c.Context(), s.stream)
 	if errors.Is(err, natsstream.ErrNotFound) {
 		return nil, nil, nothing

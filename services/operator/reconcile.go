@@ -2,7 +2,6 @@ package operator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -156,19 +155,10 @@ func (a *app) stripeConfig() (stripegate.Config, string, error) {
 // report compares; its errors say what to do.
 func (w *reconciler) report(ctx context.Context, o reconcile.Options) (*reconcile.Report, error) {
 	report, err := w.Report(ctx, o)
-	refused, ok := errors.AsType[*stripegate.RefusedError](err)
-	switch {
-	case err == nil:
-		return report, nil
-	case errors.Is(err, reconcile.ErrIncomplete):
-		return nil, advise("wait until payments is ready, and run the command again", "%w: payments is folding the log again", err)
-	case stripegate.Unauthorized(err):
-		return nil, advise("compare STRIPE_API_KEY with the one of quotes", "Stripe does not know the key: %w", err)
-	case ok && refused.AccountDetached:
-		return nil, advise("look at the account's connection (quotectl sellers show <seller>), or leave it out: --account platform", "%w", err)
-	default:
-		return nil, advise("run the command again; a shorter --since or one --account asks Stripe for less", "%w", err)
+	if err != nil {
+		return nil, reconcile.Explained(err)
 	}
+	return report, nil
 }
 
 // showDifferences prints a report; differences are exit code 3.
@@ -281,7 +271,7 @@ func (a *app) repair(ctx context.Context, grace time.Duration, o reconcile.Optio
 		done.Left, done.Events = len(report.Rows), []string{}
 		return a.showRepaired(report, done)
 	}
-	entry := journal.Entry{Action: "reconcile_repair", Reason: reason, Target: o.Account}
+	entry := journal.Entry{Action: reconcile.ActionRepair, Reason: reason, Target: o.Account}
 	err = a.journaled(ctx, w.log, entry, func(e *journal.Entry) error {
 		told := a.now()
 		done, err = w.Repair(ctx, report, func(n, all int) {

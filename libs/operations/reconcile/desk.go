@@ -16,7 +16,6 @@ import (
 	"quittance.internal/libs/operations/journal"
 	"quittance.internal/libs/operations/mask"
 	"quittance.internal/libs/platform/natsstream"
-	"quittance.internal/libs/platform/stripegate"
 )
 
 const (
@@ -140,8 +139,11 @@ func (d *Desk) carryOut(ctx context.Context, run Run, revision uint64) {
 func (d *Desk) work(ctx context.Context, b *book, e *journal.Entry) error {
 	r, o := d.Make(), b.run.Order
 	report, err := r.Report(ctx, Options{Since: o.Since, Account: o.Account, Progress: b.tell})
+	if errors.Is(err, context.Canceled) {
+		return advice.New("compare again", "quotes was stopped meanwhile: %w", err)
+	}
 	if err != nil {
-		return explained(err)
+		return Explained(err)
 	}
 	b.found(report)
 	e.Detail = map[string]any{"since": o.Since.UTC(), "gaps": report.Gaps, "repairable": report.Repairable}
@@ -159,19 +161,6 @@ func (d *Desk) work(ctx context.Context, b *book, e *journal.Entry) error {
 		return advice.New("look at ingress, and repair again: what was entered is not entered twice", "%w", err)
 	}
 	return nil
-}
-
-// explained is an error of a comparison with what to do about it.
-func explained(err error) error {
-	switch {
-	case errors.Is(err, ErrIncomplete):
-		return advice.New("wait until payments is ready, and compare again", "%w: payments is folding the log again", err)
-	case stripegate.Unauthorized(err):
-		return advice.New("compare STRIPE_API_KEY of quotes with the one in Stripe's dashboard", "Stripe does not know the key: %w", err)
-	case errors.Is(err, context.Canceled):
-		return advice.New("compare again", "quotes was stopped meanwhile: %w", err)
-	}
-	return advice.New("compare again; a later since or one account asks Stripe for less", "%w", err)
 }
 
 // book is a run while it is under way: its one writer.
@@ -256,10 +245,7 @@ func (b *book) close(ctx context.Context, err error) {
 	defer b.mu.Unlock()
 	b.run.Ended, b.run.Until, b.run.State, b.run.Progress = b.desk.Now().UTC(), time.Time{}, Done, ""
 	if err != nil {
-		b.run.State, b.run.Error = Failed, mask.Text(err.Error())
-		if a, ok := errors.AsType[*advice.Error](err); ok {
-			b.run.Next = a.Next
-		}
+		b.run.State, b.run.Error, b.run.Next = Failed, mask.Text(err.Error()), advice.Next(err)
 	}
 	if err := b.write(context.WithoutCancel(ctx)); err != nil {
 		b.desk.Log.Warn("end of a comparison not written", zap.String("run", b.run.ID), zap.Error(err))

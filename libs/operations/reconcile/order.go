@@ -168,7 +168,7 @@ func Ask(ctx context.Context, nc *nats.Conn, o Order) (string, error) {
 		return "", fmt.Errorf("decode the answer of quotes: %w", err)
 	}
 	if t.Error != "" {
-		return "", advice.Of(advice.Difference, "", "%s", t.Error)
+		return "", advice.Of(advice.Difference, "look at the page again: it tells of the last comparison", "%s", t.Error)
 	}
 	return t.ID, nil
 }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"time"
 
+	"quittance.internal/libs/operations/advice"
 	"quittance.internal/libs/operations/door"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
@@ -203,4 +204,18 @@ func (r *Reconciler) Report(ctx context.Context, o Options) (*Report, error) {
 	}
 	run.count()
 	return run.report, nil
+}
+
+// Explained is an error of Report with what to do about it.
+func Explained(err error) error {
+	refused, ok := errors.AsType[*stripegate.RefusedError](err)
+	switch {
+	case errors.Is(err, ErrIncomplete):
+		return advice.New("wait until payments is ready, and compare again", "%w: payments is folding the log again", err)
+	case stripegate.Unauthorized(err):
+		return advice.New("compare STRIPE_API_KEY (the console uses that of quotes) with the one in Stripe's dashboard", "Stripe does not know the key: %w", err)
+	case ok && refused.AccountDetached:
+		return advice.New("look at the account's connection (quotectl sellers show <seller>), or compare the account platform alone", "%w", err)
+	}
+	return advice.New("compare again; a later since or one account asks Stripe for less", "%w", err)
 }

@@ -225,7 +225,7 @@ func TestStripeAwayIsAnErrorAndNotNoDifference(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "")
 	w.admin("/sandbox/faults", `{"kind":"rate_limit","times":1000,"method":"GET","path":"/v1/events"}`)
-	holds(t, w.quotectl(1, "reconcile", "report", "--account", "platform"), "stripe unavailable", "next: run the command again")
+	holds(t, w.quotectl(1, "reconcile", "report", "--account", "platform"), "stripe unavailable", "next: compare again")
 	holds(t, w.quotectlWith(map[string]string{"STRIPE_API_KEY": "sk_test_another"}, 1, "reconcile", "report"), "does not know the key", "next: compare STRIPE_API_KEY")
 }
 
