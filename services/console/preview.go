@@ -17,31 +17,24 @@ type previewPage struct {
 	Href string
 }
 
-// previewOf is the mail that the address names; it need not be in the ledger yet.
-func previewOf(c *call) (mail.PreviewRequest, string, error) {
+// previewAct asks whether the mail that the address names is to be opened; it need not be in the ledger yet.
+func (s *Service) previewAct(c *call) (actPage, mail.PreviewRequest, error) {
 	key := c.PathValue("id")
 	r, ok := mail.RequestOf(key)
 	if !ok {
-		return r, "", advice.Missing("quotectl mail list", "%q is no key of a mail", key)
+		return actPage{}, r, advice.Missing("quotectl mail list", "%q is no key of a mail", key)
 	}
-	return r, "/mail/" + url.PathEscape(key), nil
-}
-
-func (s *Service) previewAct(c *call) (actPage, error) {
-	r, href, err := previewOf(c)
-	if err != nil {
-		return actPage{}, err
-	}
+	href := "/mail/" + url.PathEscape(key)
 	return actPage{
 		frame: s.frame(c, navMail, "Open a mail about "+r.Quote), Button: "Open", Back: href, Action: href + "/preview",
 		Text:    "The notifier makes the mail once more and sends nothing. It holds a name and an address. That you open it is recorded in the journal.",
-		Numbers: []figure{{"Mail", c.PathValue("id")}},
-	}, nil
+		Numbers: []figure{{"Mail", key}},
+	}, r, nil
 }
 
 // planPreview asks why somebody wants to see a mail.
 func (s *Service) planPreview(w http.ResponseWriter, c *call) error {
-	act, err := s.previewAct(c)
+	act, _, err := s.previewAct(c)
 	if err != nil {
 		return err
 	}
@@ -50,17 +43,13 @@ func (s *Service) planPreview(w http.ResponseWriter, c *call) error {
 
 // showPreview shows a mail, after the journal has it.
 func (s *Service) showPreview(w http.ResponseWriter, c *call) error {
-	act, err := s.previewAct(c)
+	act, r, err := s.previewAct(c)
 	if err != nil {
 		return err
 	}
 	reason := act.checked(c)
 	if reason == "" {
 		return s.render(w, http.StatusUnprocessableEntity, "act.html", act)
-	}
-	r, href, err := previewOf(c)
-	if err != nil {
-		return err
 	}
 	p, err := mail.AskPreview(c.Context(), s.nc, r)
 	if err != nil {
@@ -70,7 +59,7 @@ func (s *Service) showPreview(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	p.Text = strings.TrimRight(p.Text, "\n")
-	return s.render(w, http.StatusOK, "preview.html", previewPage{frame: s.frame(c, navMail, "What the mail says"), Preview: p, Href: href})
+	return s.render(w, http.StatusOK, "preview.html", previewPage{frame: s.frame(c, navMail, "What the mail says"), Preview: p, Href: act.Back})
 }
 
 // opened records, before personal data is shown, who opens it and why.

@@ -22,6 +22,17 @@ const resendTimeout = 2 * time.Minute
 // mailKinds are the mails that there are.
 var mailKinds = []string{event.NamePaid, event.NameExpiring}
 
+// checkMail checks the flags that name a mail.
+func checkMail(cmd *cobra.Command, kind string, revision int) error {
+	switch {
+	case !slices.Contains(mailKinds, kind):
+		return usage(cmd, "--kind is %q; it is %s", kind, strings.Join(mailKinds, " or "))
+	case revision < 0:
+		return usage(cmd, "--revision is %d; it is 1 or more, or 0 for the last", revision)
+	}
+	return nil
+}
+
 func (a *app) mailCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mail",
@@ -78,8 +89,10 @@ is no longer true; nobody need care).
 				}
 				f.States = append(f.States, word)
 			}
-			if f.Kind != "" && !slices.Contains(mailKinds, f.Kind) {
-				return usage(cmd, "--kind is %q; it is %s", f.Kind, strings.Join(mailKinds, " or "))
+			if f.Kind != "" {
+				if err := checkMail(cmd, f.Kind, 0); err != nil {
+					return err
+				}
 			}
 			if f.Limit < 0 {
 				return usage(cmd, "--limit is %d; it is 1 or more, or 0 for all", f.Limit)
@@ -211,11 +224,8 @@ command twice is one mail.
 			if !event.ValidToken(args[0]) {
 				return usage(cmd, "%q is not a quote id", args[0])
 			}
-			if !slices.Contains(mailKinds, kind) {
-				return usage(cmd, "--kind is %q; it is %s", kind, strings.Join(mailKinds, " or "))
-			}
-			if revision < 0 {
-				return usage(cmd, "--revision is %d; it is 1 or more, or 0 for the last", revision)
+			if err := checkMail(cmd, kind, revision); err != nil {
+				return err
 			}
 			reason, err := a.reason(cmd, reason)
 			if err != nil {

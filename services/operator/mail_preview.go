@@ -30,11 +30,8 @@ The mail holds a name and an address, unmasked.
   quotectl mail preview q_1042 --html > mail.html`,
 		Args: exact("quote"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch {
-			case kind != event.NamePaid && kind != event.NameExpiring:
-				return usage(cmd, "--kind is %q; it is %s or %s", kind, event.NamePaid, event.NameExpiring)
-			case revision < 0:
-				return usage(cmd, "--revision is %d; it is 1 or more, or 0 for the last", revision)
+			if err := checkMail(cmd, kind, revision); err != nil {
+				return err
 			}
 			request, isKey := mail.RequestOf(args[0])
 			if !isKey && !event.ValidToken(args[0]) {
@@ -43,7 +40,7 @@ The mail holds a name and an address, unmasked.
 			if isKey && (cmd.Flags().Changed("kind") || cmd.Flags().Changed("revision")) {
 				return usage(cmd, "the key names kind and revision already")
 			}
-			b, err := a.openBackend(cmd.Context())
+			b, err := a.openLogOnly(cmd.Context())
 			if err != nil {
 				return err
 			}

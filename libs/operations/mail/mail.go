@@ -47,24 +47,24 @@ type Mail struct {
 	story.MailEntry
 }
 
-// parse reads a key.
+// parse reads an entry and its key.
 func parse(key string, e story.MailEntry) (Mail, bool) {
+	name, ok := parseKey(key)
+	e.Reply, e.Reason = mask.Text(e.Reply), mask.Text(e.Reason)
+	return Mail{Key: key, Seller: name.Seller, Quote: name.Quote, Revision: name.Revision, Kind: name.Kind, Resend: name.Number, MailEntry: e}, ok
+}
+
+func parseKey(key string) (r PreviewRequest, ok bool) {
 	parts := strings.Split(key, ".")
 	if len(parts) != 4 && len(parts) != 5 {
-		return Mail{}, false
+		return PreviewRequest{}, false
 	}
-	m := Mail{Key: key, Seller: parts[0], Quote: parts[1], Kind: parts[3], MailEntry: e}
+	r = PreviewRequest{Seller: parts[0], Quote: parts[1], Kind: parts[3]}
 	var err error
-	if m.Revision, err = strconv.Atoi(parts[2]); err != nil {
-		return Mail{}, false
+	if r.Revision, err = strconv.Atoi(parts[2]); err == nil && len(parts) == 5 {
+		r.Number, err = strconv.Atoi(parts[4])
 	}
-	if len(parts) == 5 {
-		if m.Resend, err = strconv.Atoi(parts[4]); err != nil {
-			return Mail{}, false
-		}
-	}
-	m.Reply, m.Reason = mask.Text(m.Reply), mask.Text(m.Reason)
-	return m, true
+	return r, err == nil
 }
 
 // Filter selects mails. Empty members select all.

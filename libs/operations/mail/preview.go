@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -33,19 +32,10 @@ type PreviewRequest struct {
 	Number int `json:"number"`
 }
 
-// RequestOf reads a key of the ledger.
+// RequestOf reads a key of the ledger, also one that is typed.
 func RequestOf(key string) (PreviewRequest, bool) {
-	parts := strings.Split(key, ".")
-	if len(parts) != 4 && len(parts) != 5 {
-		return PreviewRequest{}, false
-	}
-	r := PreviewRequest{Seller: parts[0], Quote: parts[1], Kind: parts[3]}
-	var err error
-	if r.Revision, err = strconv.Atoi(parts[2]); err == nil && len(parts) == 5 {
-		r.Number, err = strconv.Atoi(parts[4])
-	}
-	ok := err == nil && event.ValidToken(r.Seller) && event.ValidToken(r.Quote) && (r.Kind == event.NamePaid || r.Kind == event.NameExpiring)
-	return r, ok
+	r, ok := parseKey(key)
+	return r, ok && event.ValidToken(r.Seller) && event.ValidToken(r.Quote) && (r.Kind == event.NamePaid || r.Kind == event.NameExpiring)
 }
 
 // Preview is a mail with everything in it. It holds a name and an address: it is for whoever asked, and for no log.
