@@ -64,7 +64,6 @@ type doctorPage struct {
 	frame
 	Results []doctor.Result
 	At      time.Time
-	Worst   doctor.Status
 	Counts  []figure
 }
 
@@ -73,7 +72,7 @@ var severity = []doctor.Status{doctor.Fail, doctor.Warn, doctor.OK, doctor.NotCh
 
 func (s *Service) showDoctor(w http.ResponseWriter, c *call) error {
 	found, at := s.surgery.look(c.Context())
-	page := doctorPage{frame: s.frame(c, navDoctor, "Doctor"), Results: slices.Clone(found), At: at, Worst: doctor.Worst(found)}
+	page := doctorPage{frame: s.frame(c, navDoctor, "Doctor"), Results: slices.Clone(found), At: at}
 	slices.SortStableFunc(page.Results, func(a, b doctor.Result) int {
 		return slices.Index(severity, a.Status) - slices.Index(severity, b.Status)
 	})

@@ -141,20 +141,6 @@ func (p *Patient) Examine(ctx context.Context) []Result {
 	return append(all, left...)
 }
 
-// Worst is the worst status of results: Fail, Warn or OK. What was not checked counts as neither.
-func Worst(all []Result) Status {
-	worst := OK
-	for _, r := range all {
-		if r.Status == Fail {
-			return Fail
-		}
-		if r.Status == Warn {
-			worst = Warn
-		}
-	}
-	return worst
-}
-
 func result(check string, s Status, next, format string, args ...any) Result {
 	return Result{Check: check, Status: s, Found: fmt.Sprintf(format, args...), Next: next}
 }

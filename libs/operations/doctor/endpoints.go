@@ -135,11 +135,5 @@ func lacks(types, wanted []string) []string {
 	if slices.Contains(types, "*") {
 		return nil
 	}
-	var missing []string
-	for _, t := range wanted {
-		if !slices.Contains(types, t) {
-			missing = append(missing, t)
-		}
-	}
-	return missing
+	return without(wanted, types)
 }

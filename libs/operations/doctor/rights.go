@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -78,7 +79,7 @@ func (p *Patient) rights(ctx context.Context) []Result {
 	if len(hear) > 0 {
 		all = append(all, result(name, Warn, next, "these credentials may listen to %s: to what the server answers others", kinds(hear)))
 	}
-	if lacks := without(append(p.Needs.Publish, p.Needs.Subscribe...), append(may, can...)); len(lacks) > 0 {
+	if lacks := without(slices.Concat(p.Needs.Publish, p.Needs.Subscribe), slices.Concat(may, can)); len(lacks) > 0 {
 		all = append(all, result(name, Fail, "compare the user's block with that of operator in deploy/nats/users.conf", "these credentials may not use %s, which quotectl does", strings.Join(lacks, ", ")))
 	}
 	if len(all) == 0 {
@@ -96,18 +97,9 @@ func kinds(subjects []string) string {
 	return strings.Join(short, " and ")
 }
 
+// without are those of all that are not among some.
 func without(all, some []string) []string {
-	var left []string
-	for _, s := range all {
-		found := false
-		for _, x := range some {
-			found = found || x == s
-		}
-		if !found {
-			left = append(left, s)
-		}
-	}
-	return left
+	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(some, s) })
 }
 
 // tries makes attempts over a connection of its own, whose last error stays.
