@@ -304,13 +304,12 @@ func (s Silence) signatures(v *Verdict) {
 	}
 	bad, share := s.Signatures.Failures(), s.Signatures.Share()
 	all := bad + s.Signatures.Good
-	v.Measures = append(v.Measures, Measure{Name: "signature_failures", Value: bad}, Measure{Name: "signature_failure_percent", Value: float64(int(share*1000)) / 10, Warn: 5, Critical: 50})
-	const enough = 5 // below it one forger makes a share
+	v.Measures = append(v.Measures, Measure{Name: "signature_failures", Value: bad}, Measure{Name: "signature_failure_percent", Value: float64(int(share*1000)) / 10, Warn: 100 * signatures.Worrying, Critical: 50})
 	switch text := s.failed(bad, all); {
-	case bad < enough:
+	case bad < signatures.Enough:
 	case share >= 0.5:
 		v.find(Critical, "quotectl doctor", "%s", text)
-	case share >= 0.05:
+	case share >= signatures.Worrying:
 		v.find(Warning, "quotectl doctor", "%s", text)
 	}
 }

@@ -40,6 +40,13 @@ var meaning = map[string]string{
 // failures are the reasons that a sender with a wrong secret or clock causes. A request without a signature is anybody's.
 var failures = []string{"future", "no_matching_signature", "stale"}
 
+// From Enough failures on, and such a share of all signatures, they are a matter of secrets or clocks although others are right:
+// below, one forger makes a share. The alert SignaturesFail has the same numbers.
+const (
+	Enough   = 5
+	Worrying = 0.05
+)
+
 // Meaning explains a reason of a refusal; "" for one that is not about a signature.
 func Meaning(reason string) string { return meaning[reason] }
 

@@ -3,13 +3,8 @@ package why
 import (
 	"fmt"
 	"time"
-)
 
-// From so many wrong signatures on, and such a share of all, they concern any quote although others are right. The alert
-// SignaturesFail and check silence have the same numbers.
-const (
-	refusedEnough = 5
-	refusedShare  = 0.05
+	"quittance.internal/libs/operations/signatures"
 )
 
 // webhooks looks whether ingress refuses what Stripe signs. A refused event is in no log, so that it cannot be said whose it
@@ -45,7 +40,7 @@ func (s *Situation) webhooks(w *walk) {
 	switch {
 	case earlier:
 		w.holds(true, link, told+", before this could be paid", "", "")
-	case dry || f.Failures() >= refusedEnough && f.Share() >= refusedShare:
+	case dry || f.Failures() >= signatures.Enough && f.Share() >= signatures.Worrying:
 		after := "none was right since"
 		if !dry {
 			after = "others are right: it is one endpoint's secret, or was put right"
