@@ -99,29 +99,25 @@ func (s *Service) paidToday(ctx context.Context, page *overviewPage) (tile, erro
 // pending is what payments has yet to decide of one stream.
 type pending struct {
 	stream string
-	count  uint64
-	oldest time.Time // zero for none
+	natsstream.Behind
 }
 
 func (s *Service) undecided(ctx context.Context) ([]pending, error) {
 	var all []pending
-	for _, stream := range []string{event.StreamStripe, event.StreamQuotes} {
-		consumer, err := s.stream.JetStream().Consumer(ctx, stream, natsstream.DurablePayments)
+	for _, name := range []string{event.StreamStripe, event.StreamQuotes} {
+		stream, err := s.stream.JetStream().Stream(ctx, name)
 		if err != nil {
-			return nil, fmt.Errorf("look up consumer %s of %s: %w", natsstream.DurablePayments, stream, err)
+			return nil, fmt.Errorf("look up stream %s: %w", name, err)
 		}
-		info := consumer.CachedInfo()
-		p := pending{stream: stream, count: info.NumPending + uint64(max(info.NumAckPending, 0))}
-		if p.count > 0 {
-			first, err := s.stream.Scan(ctx, stream, info.AckFloor.Stream+1, 1)
-			if err != nil {
-				return nil, err
-			}
-			if len(first) > 0 {
-				p.oldest = first[0].Time
-			}
+		consumer, err := stream.Consumer(ctx, natsstream.DurablePayments)
+		if err != nil {
+			return nil, fmt.Errorf("look up consumer %s of %s: %w", natsstream.DurablePayments, name, err)
 		}
-		all = append(all, p)
+		behind, err := natsstream.ReadBehind(ctx, stream, consumer.CachedInfo())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, pending{name, behind})
 	}
 	return all, nil
 }
@@ -132,8 +128,8 @@ func (s *Service) inFlight(ctx context.Context, _ *overviewPage) (tile, error) {
 	var sum uint64
 	var notes []string
 	for _, p := range all {
-		sum += p.count
-		notes = append(notes, p.stream+" "+number(p.count))
+		sum += p.Waiting
+		notes = append(notes, p.stream+" "+number(p.Waiting))
 	}
 	t.Value, t.Note = number(sum), strings.Join(notes, " · ")
 	return t, err
@@ -144,15 +140,15 @@ func (s *Service) oldestTile(ctx context.Context, page *overviewPage) (tile, err
 	t := tile{Value: "none", Note: "Everything that was stored is decided.", Tone: "good", Href: "/events?outcome=pending"}
 	var oldest pending
 	for _, p := range all {
-		if !p.oldest.IsZero() && (oldest.oldest.IsZero() || p.oldest.Before(oldest.oldest)) {
+		if p.Oldest > 0 && (oldest.Oldest == 0 || p.Since.Before(oldest.Since)) {
 			oldest = p
 		}
 	}
-	if oldest.oldest.IsZero() {
+	if oldest.Oldest == 0 {
 		return t, err
 	}
-	t.Value, t.Note, t.Tone = page.Since(oldest.oldest), "In "+oldest.stream+". Is the payments worker running?", ""
-	if page.now.Sub(oldest.oldest) > slowAfter {
+	t.Value, t.Note, t.Tone = page.Since(oldest.Since), "In "+oldest.stream+". Is the payments worker running?", ""
+	if page.now.Sub(oldest.Since) > slowAfter {
 		t.Tone = "bad"
 	} else {
 		t.Note = "In " + oldest.stream + "."
