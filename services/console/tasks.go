@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"encoding/base32"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -143,10 +142,7 @@ func (ts *tasks) finish(t *task, err error) {
 	defer ts.mu.Unlock()
 	t.Ended, t.State = ts.now(), taskDone
 	if err != nil {
-		t.State, t.Fault = taskFailed, mask.Text(err.Error())
-		if a, ok := errors.AsType[*advice.Error](err); ok {
-			t.Next = a.Next
-		}
+		t.State, t.Fault, t.Next = taskFailed, mask.Text(err.Error()), advice.Next(err)
 	}
 }
 

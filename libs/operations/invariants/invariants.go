@@ -15,9 +15,6 @@ import (
 	"quittance.internal/libs/platform/natsstream"
 )
 
-// settleFor is how long Check waits for what is in flight, by default.
-const settleFor = 30 * time.Second
-
 // Checker judges. It may be used while everything runs.
 type Checker struct {
 	Log   *natsstream.Log

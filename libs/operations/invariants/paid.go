@@ -1,6 +1,7 @@
 package invariants
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/projection"
 	"quittance.internal/libs/operations/check"
+	"quittance.internal/libs/operations/rebuild"
 	"quittance.internal/libs/platform/natsstream"
 )
 
@@ -100,11 +102,7 @@ func (r *run) paid(ctx context.Context, p *paidFacts) error {
 
 // missing waits for the due facts until each is there or payments has acknowledged all that it follows from.
 func (r *run) missing(ctx context.Context, p *paidFacts) (missing []event.QuoteSubject, open int, err error) {
-	patience := r.SettleFor
-	if patience == 0 {
-		patience = settleFor
-	}
-	for deadline := r.Now().Add(patience); ; {
+	for deadline := r.Now().Add(cmp.Or(r.SettleFor, rebuild.SettleFor)); ; {
 		var floor projection.Reach
 		if floor.Quotes, err = r.Log.AckFloor(ctx, event.StreamQuotes, natsstream.DurablePayments); err != nil {
 			return nil, 0, err

@@ -17,8 +17,8 @@ import (
 	"quittance.internal/libs/platform/redisquote"
 )
 
-// settleFor is how long Verify waits for what is in flight, by default.
-const settleFor = 30 * time.Second
+// SettleFor is how long Verify waits for what is in flight, by default.
+const SettleFor = 30 * time.Second
 
 const rowsBuffer = 64 << 10
 
@@ -35,7 +35,7 @@ type Verifier struct {
 	// TempDir is where temporary files are made, about half a kilobyte for each event of the log; empty means the system's directory,
 	// which TMPDIR sets. They are the owner's alone, hold no personal data, and are gone when Verify returns or the process ends.
 	TempDir string
-	// SettleFor is how long to wait for messages in flight; 0 means 30 s.
+	// SettleFor is how long to wait for messages in flight; 0 means the constant SettleFor.
 	SettleFor time.Duration
 	// Read and Part, if they are set, are shown each message that is read and, once, each part that is folded, so that others
 	// who judge the whole log need not read it again. They must not keep a part.
@@ -228,12 +228,8 @@ func (s *suspect) equal() bool { return s.log == s.redis }
 // settle compares the open quotes again until each is equal, or different for certain. What the parts found different is only
 // suspected: Redis may have shown what was not folded yet.
 func (c *comparison) settle(ctx context.Context) error {
-	patience := c.v.SettleFor
-	if patience == 0 {
-		patience = settleFor
-	}
 	var settled []row
-	for deadline := c.v.Now().Add(patience); len(c.open) > 0; {
+	for deadline := c.v.Now().Add(cmp.Or(c.v.SettleFor, SettleFor)); len(c.open) > 0; {
 		floor, err := c.again(ctx)
 		if err != nil {
 			return err
