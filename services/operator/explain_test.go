@@ -135,6 +135,16 @@ func TestExplainOfWhatIsNotThere(t *testing.T) {
 	w.run("explain", "q.*").want(t, 2, "is no id of ours")
 }
 
+// A Message-ID has as many dots as the sender's domain; a key of the ledger has no @.
+func TestAMailIsExplainedByItsMessageIDAndByItsKey(t *testing.T) {
+	s := newShelf(t)
+	s.publishes("q_1042", 2)
+	s.mailed("main.q_1042.2.paid", "sent", time.Now().UTC())
+	for _, id := range []string{"<main.q_1042.2.paid@seller.example>", "main.q_1042.2.paid@seller.example", "main.q_1042.2.paid"} {
+		s.run("explain", id).want(t, 0, "q_1042", "published revision 2")
+	}
+}
+
 // What ingress stored and nobody has decided about is told as that.
 func TestExplainOfAnUndecidedEvent(t *testing.T) {
 	w := newWorld(t)

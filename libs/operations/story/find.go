@@ -24,10 +24,10 @@ func (t *Teller) Find(ctx context.Context, id, account string) ([]*Story, error)
 		return t.ofMessage(ctx, id)
 	case strings.HasPrefix(id, event.StreamDead+":"):
 		return t.ofLetter(ctx, id)
-	case strings.Count(id, ".") >= 3:
-		return t.ofMailKey(ctx, id)
 	case strings.Contains(id, "@"):
 		return t.ofMail(ctx, strings.Trim(id, "<>"))
+	case strings.Count(id, ".") >= 3:
+		return t.ofMailKey(ctx, id)
 	case !plain(id):
 		return nil, advice.Of(advice.Usage, "quotectl explain --help", "%q is no id of ours", id)
 	}
