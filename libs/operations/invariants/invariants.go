@@ -126,7 +126,9 @@ func (c *Checker) Check(ctx context.Context) (*Report, error) {
 			return nil, err
 		}
 	}
-	slices.SortStableFunc(r.report.Violations, func(a, b Violation) int { return cmp.Compare(a.Invariant, b.Invariant) })
+	slices.SortFunc(r.report.Violations, func(a, b Violation) int {
+		return cmp.Or(cmp.Compare(a.Invariant, b.Invariant), cmp.Compare(a.What, b.What))
+	})
 	r.report.TookMS = c.Now().Sub(began).Milliseconds()
 	return r.report, nil
 }
