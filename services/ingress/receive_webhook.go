@@ -174,13 +174,15 @@ func answer(w http.ResponseWriter, got *receipt) {
 			h.Set(how.header, how.value)
 		}
 	}
-	h.Set("Content-Type", "application/json")
-	h.Set("X-Content-Type-Options", "nosniff")
+	h["Content-Type"], h["X-Content-Type-Options"] = contentJSON, noSniff // Set makes a list of each
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	// A failed write means that the client has gone; it will send the event again.
 	_, _ = w.Write(body)
 }
+
+// Values of the answer's header; nobody changes them.
+var contentJSON, noSniff = []string{"application/json"}, []string{"nosniff"}
 
 // bodyOf holds every answer, by its code.
 var bodyOf = func() map[string][]byte {
@@ -224,33 +226,40 @@ func (rc *Receiver) record(got *receipt, began time.Time) {
 	if got.source == event.SourceWebhook { // told of genuine requests alone
 		rc.Metrics.verified(now)
 	}
-	line := rc.Log.Check(level, message)
-	if line == nil {
-		return
+	if line := rc.Log.Check(level, message); line != nil {
+		line.Write(zap.String("outcome", string(outcome)), zap.Duration("took", took), zap.Inline(got))
 	}
-	fields := make([]zap.Field, 0, 16)
-	fields = append(fields, zap.String("outcome", string(outcome)), zap.Int("body_bytes", got.size), zap.Duration("took", took))
+}
+
+// MarshalLogObject implements zapcore.ObjectMarshaler: what is known goes into the line without a list of fields before.
+func (got *receipt) MarshalLogObject(line zapcore.ObjectEncoder) error {
+	line.AddInt("body_bytes", got.size)
 	if got.refusal != "" {
-		fields = append(fields, zap.String("reason", string(got.refusal)))
+		line.AddString("reason", string(got.refusal))
 	}
 	if got.verdict != (Verdict{}) {
-		fields = append(fields, zap.String("secret_name", got.verdict.Secret), zap.Duration("signature_age", got.verdict.Age))
+		line.AddString("secret_name", got.verdict.Secret)
+		line.AddDuration("signature_age", got.verdict.Age)
 	}
 	if got.source != "" {
-		fields = append(fields, zap.String("source", got.source))
+		line.AddString("source", got.source)
 	}
 	if got.err != nil {
-		fields = append(fields, zap.Error(got.err))
+		line.AddString("error", got.err.Error())
 	}
 	if p := got.published; p.TraceID != "" {
-		fields = append(fields, zap.Uint64("stream_sequence", p.Sequence), zap.String("trace_id", p.TraceID))
+		line.AddUint64("stream_sequence", p.Sequence)
+		line.AddString("trace_id", p.TraceID)
 	}
 	if e := got.published.Event; e.ID != "" {
-		fields = append(fields, zap.String("event_id", e.ID), zap.String("event_type", e.Type), zap.String("account", e.Account),
-			zap.String("mode", e.Mode), zap.String("api_version", e.APIVersion))
+		line.AddString("event_id", e.ID)
+		line.AddString("event_type", e.Type)
+		line.AddString("account", e.Account)
+		line.AddString("mode", e.Mode)
+		line.AddString("api_version", e.APIVersion)
 	}
 	if detail := got.published.Detail; detail != "" {
-		fields = append(fields, zap.String("detail", detail))
+		line.AddString("detail", detail)
 	}
-	line.Write(fields...)
+	return nil
 }
