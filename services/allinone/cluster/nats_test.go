@@ -32,6 +32,7 @@ type natsCluster struct {
 	names   []string
 	servers map[string]*processtest.Process
 	monitor map[string]string // name → monitoring URL
+	disks   map[string]string // name → folder of the store
 }
 
 // startNATS starts the servers, each laid out as its host has it (/etc/nats, /run/secrets, /data), with the streams and three
@@ -40,7 +41,7 @@ func startNATS(tb testing.TB) *natsCluster {
 	tb.Helper()
 	c := &natsCluster{
 		tb: tb, names: []string{"nats-1", "nats-2", "nats-3"}, secrets: tb.TempDir(),
-		servers: map[string]*processtest.Process{}, monitor: map[string]string{},
+		servers: map[string]*processtest.Process{}, monitor: map[string]string{}, disks: map[string]string{},
 	}
 	var clients, routes []string
 	for range c.names {
@@ -65,7 +66,7 @@ func startNATS(tb testing.TB) *natsCluster {
 		const password = "cluster-password"
 		write(tb, filepath.Join(run, "nats_cluster.conf"), fmt.Sprintf("NATS_SERVER_NAME: %q\nNATS_PASSWORD_CLUSTER: %q\nNATS_ROUTES: [\"nats-route://cluster:%s@%s\"]\n",
 			name, password, password, strings.Join(routes, `", "nats-route://cluster:`+password+`@`)))
-		c.monitor[name] = "http://" + http
+		c.monitor[name], c.disks[name] = "http://"+http, filepath.Join(root, "data")
 		c.servers[name] = processtest.New(tb, name, binary, "http://"+http+"/healthz", nil)
 		c.servers[name].Args = []string{"-c", filepath.Join(etc, "cluster.conf")}
 		c.servers[name].Start()
@@ -111,6 +112,15 @@ func (c *natsCluster) log(user string) *natsstream.Log {
 		c.tb.Fatal(err)
 	}
 	return l
+}
+
+// lose kills a server and takes its disk away: the host is gone, and the one that comes in its place has nothing.
+func (c *natsCluster) lose(name string) {
+	c.tb.Helper()
+	c.servers[name].Kill()
+	if err := os.RemoveAll(c.disks[name]); err != nil {
+		c.tb.Fatal(err)
+	}
 }
 
 // leader names the server that leads a stream.

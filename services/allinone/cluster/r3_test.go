@@ -19,8 +19,9 @@ const (
 	drainGoal = 30 * time.Second
 )
 
-// With three copies of the log, a leader that dies, one that stands still, and the loss of two servers of three under load: ingress
-// answers 503 in time where nothing can be stored, nothing that it has acknowledged is lost or doubled, and the backlog is soon gone.
+// With three copies of the log, a leader that dies, one that stands still, one that is lost with its disk, and the loss of two
+// servers of three under load: ingress answers 503 in time where nothing can be stored, nothing that it has acknowledged is lost or
+// doubled, and the backlog is soon gone.
 func TestNATSLosesItsLeaderAndItsQuorumAndWeLoseNothing(t *testing.T) {
 	t.Parallel() // it mostly waits
 	nats, single := startNATS(t), redistest.Start(t)
@@ -49,6 +50,12 @@ func TestNATSLosesItsLeaderAndItsQuorumAndWeLoseNothing(t *testing.T) {
 			time.Sleep(time.Duration(2+(4*round)%5) * time.Second)
 			nats.servers[leader].Signal(syscall.SIGCONT)
 		})
+		nats.current(js)
+
+		load.moving(10)
+		leader = nats.leader(js, event.StreamStripe)
+		outage(t, w, load, "leader lost with its disk", func() { nats.lose(leader) })
+		nats.servers[leader].Start()
 		nats.current(js)
 
 		load.moving(10)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -206,9 +207,8 @@ func (t *tester) stall(from, to time.Time) time.Duration {
 	return longest
 }
 
-// checkLog: every event that was answered 2xx is in the log once, with a body that was answered 2xx.
-func (t *tester) checkLog(log []natsstream.Record) {
-	t.tb.Helper()
+// broken tells of every event that was answered 2xx and is not in the log once, with a body that was answered 2xx.
+func (t *tester) broken(log []natsstream.Record) (broken []string) {
 	stored := map[string][]string{}
 	for _, r := range log {
 		if s, ok := event.ParseStripeSubject(r.Subject); ok {
@@ -220,9 +220,10 @@ func (t *tester) checkLog(log []natsstream.Record) {
 	defer t.mu.Unlock()
 	for id, bodies := range t.acked {
 		if have := stored[id]; len(have) != 1 || !slices.Contains(bodies, have[0]) {
-			t.tb.Errorf("event %s was answered 2xx and is in the log %d times, or with another body", id, len(have))
+			broken = append(broken, fmt.Sprintf("event %s was answered 2xx and is in the log %d times, or with another body", id, len(have)))
 		}
 	}
+	return broken
 }
 
 // shuffled returns the events in a random order with about a third of them twice.

@@ -158,7 +158,9 @@ func (w *world) check(t *tester) {
 	w.tb.Helper()
 	w.ready()
 	w.settled()
-	t.checkLog(w.scan(event.StreamStripe))
+	for _, what := range t.broken(w.scan(event.StreamStripe)) {
+		w.tb.Error(what)
+	}
 	paid := map[string]int{}
 	for _, r := range w.scan(event.StreamQuotes) {
 		if s, ok := event.ParseQuoteSubject(r.Subject); ok && s.Event == quote.EventPaid {
