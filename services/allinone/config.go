@@ -186,7 +186,7 @@ func (c Config) missing() []string {
 // serviceLookup is what one service sees as its environment: the process's, with what the runner has decided over it. The
 // services notice no difference to a deployment of their own; the seam is an address.
 func (c Config) serviceLookup(service string, kept keptSecrets) env.Lookup {
-	decided := map[string]string{"MODE": c.Mode, "PUBLIC_URL": c.publicURL()}
+	decided := map[string]string{"MODE": c.Mode, "PUBLIC_URL": c.publicURL(), "SHUTDOWN_LINGER": "0s"} // no balancer asks
 	if service == "quotes" {
 		decided["INGRESS_URL"] = c.url(addrIngress)
 	}

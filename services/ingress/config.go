@@ -34,6 +34,8 @@ type Config struct {
 	MaxConns int
 	// ReadTimeout bounds the reading of a request. Default 10 s.
 	ReadTimeout time.Duration
+	// Linger is how long it still answers after it was told to stop; see httpserve.Config. Default of SHUTDOWN_LINGER: 2 s.
+	Linger time.Duration
 	// LogLevel is one of logging.Levels.
 	LogLevel string
 	// Now is the clock. Default time.Now.
@@ -41,7 +43,7 @@ type Config struct {
 }
 
 // ConfigFromEnv reads INGRESS_ADDR, INGRESS_ADMIN_ADDR, NATS_URL, NATS_CREDS, NATS_CA, DURABILITY, NATS_MONITOR_URL,
-// NATS_STORE_DIR, LOG_LEVEL and STRIPE_WEBHOOK_SECRETS (or STRIPE_WEBHOOK_SECRETS_FILE). The error joins every fault found; it
+// NATS_STORE_DIR, SHUTDOWN_LINGER, LOG_LEVEL and STRIPE_WEBHOOK_SECRETS (or STRIPE_WEBHOOK_SECRETS_FILE). The error joins every fault found; it
 // holds no secret.
 func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 	const nameSecrets = "STRIPE_WEBHOOK_SECRETS" //nolint:gosec // the variable's name
@@ -52,6 +54,7 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 		NATS:        natsstream.ConfigFromEnv(r, "ingress"),
 		Durability:  natsstream.DurabilityFromEnv(r),
 		SecretsFile: r.SecretFile(nameSecrets),
+		Linger:      r.Duration("SHUTDOWN_LINGER", 2*time.Second),
 		LogLevel:    r.Enum("LOG_LEVEL", "info", logging.Levels...),
 	}
 	secrets, err := ParseSecrets(r.Secret(nameSecrets).Reveal())

@@ -78,12 +78,12 @@ func New(ctx context.Context, cfg Config, log *zap.Logger) (_ *Service, err erro
 		Now: s.cfg.Now, Budget: s.cfg.Budget, MaxInFlight: s.cfg.MaxInFlight,
 	}))
 	s.public, err = httpserve.Listen(ctx, httpserve.Config{
-		Addr: s.cfg.Addr, Handler: mux, ReadTimeout: s.cfg.ReadTimeout, MaxHeaderBytes: maxHeaderBytes, MaxConns: s.cfg.MaxConns,
+		Addr: s.cfg.Addr, Handler: mux, ReadTimeout: s.cfg.ReadTimeout, MaxHeaderBytes: maxHeaderBytes, MaxConns: s.cfg.MaxConns, Linger: s.cfg.Linger,
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.admin, err = httpserve.Listen(ctx, httpserve.Config{Addr: s.cfg.AdminAddr, Handler: httpserve.Admin(reg, ready.check)})
+	s.admin, err = httpserve.Listen(ctx, httpserve.Config{Addr: s.cfg.AdminAddr, Handler: httpserve.Admin(reg, ready.check), Linger: s.cfg.Linger})
 	if err != nil {
 		return nil, err
 	}
@@ -99,8 +99,8 @@ func (s *Service) Addr() net.Addr { return s.public.Addr() }
 // AdminAddr is the address of /metrics.
 func (s *Service) AdminAddr() net.Addr { return s.admin.Addr() }
 
-// Run serves until ctx ends, then takes no more connections, gives the requests in hand up to httpserve.DrainTimeout to
-// finish, and closes what New opened. Run once.
+// Run serves until ctx ends and for Config.Linger, then takes no more connections, gives the requests in hand up to
+// httpserve.DrainTimeout to finish, and closes what New opened. Run once.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.close()
 	group, ctx := errgroup.WithContext(ctx)

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +23,8 @@ import (
 
 // DrainTimeout is how long Serve waits for running requests after its context has ended.
 const DrainTimeout = 20 * time.Second
+
+const readyPath = "/readyz"
 
 // readyTimeout bounds one readiness check.
 const readyTimeout = 2 * time.Second
@@ -41,12 +44,18 @@ type Config struct {
 	MaxHeaderBytes int
 	// MaxConns bounds the connections open at one time; further ones wait in the kernel's queue. 0 means no bound.
 	MaxConns int
+	// Linger is how long a stopping server still answers everybody, so that a balancer notices before it is gone: /readyz says 503,
+	// and each connection is closed after its next answer, where its client expects it. A connection that is merely closed takes the
+	// request with it that is on its way. Default none.
+	Linger time.Duration
 }
 
 // Server is a bound listener and its server.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
+	linger   time.Duration
+	stopping atomic.Bool
 }
 
 // Listen binds the address. The port accepts connections when it returns; they are answered once Serve runs.
@@ -64,14 +73,33 @@ func Listen(ctx context.Context, cfg Config) (*Server, error) {
 	if write < 0 {
 		write = 0
 	}
-	return &Server{listener: l, http: &http.Server{
-		Handler:           cfg.Handler,
+	s := &Server{listener: l, linger: cfg.Linger}
+	s.http = &http.Server{
+		Handler:           s.lingering(cfg.Handler),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       read,
 		WriteTimeout:      write,
 		IdleTimeout:       90 * time.Second,
 		MaxHeaderBytes:    defaulted(cfg.MaxHeaderBytes, 16<<10),
-	}}, nil
+	}
+	return s, nil
+}
+
+// lingering answers by h, and from the moment on in which the server is to stop asks clients to go elsewhere.
+func (s *Server) lingering(h http.Handler) http.Handler {
+	if s.linger <= 0 {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.stopping.Load() {
+			w.Header().Set("Connection", "close")
+			if r.URL.Path == readyPath {
+				answer(w, http.StatusServiceUnavailable, "not ready", "stopping")
+				return
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 func defaulted[T int | time.Duration](v, fallback T) T {
@@ -95,7 +123,7 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// Serve answers requests until ctx ends, then stops listening and waits up to DrainTimeout for those that run.
+// Serve answers requests until ctx ends and for Config.Linger, then stops listening and waits up to DrainTimeout for those that run.
 func (s *Server) Serve(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.listener) }()
@@ -103,6 +131,12 @@ func (s *Server) Serve(ctx context.Context) error {
 	case err := <-served:
 		return fmt.Errorf("serve %s: %w", s.Addr(), err)
 	case <-ctx.Done():
+	}
+	s.stopping.Store(true)
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve %s: %w", s.Addr(), err)
+	case <-time.After(s.linger):
 	}
 	// The context has ended; the requests in hand still get their answer.
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), DrainTimeout)
@@ -126,7 +160,7 @@ type Ready func(ctx context.Context) error
 // Probes adds /livez (the process answers) and /readyz (it can do its work) to mux.
 func Probes(mux *http.ServeMux, ready Ready) {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok", "") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET "+readyPath, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 		defer cancel()
 		if err := ready(ctx); err != nil {

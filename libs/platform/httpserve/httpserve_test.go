@@ -7,14 +7,21 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"quittance.internal/libs/platform/httpserve"
 )
 
 func start(t *testing.T, h http.Handler) (url string, stop func() error) {
 	t.Helper()
+	return startWith(t, httpserve.Config{Handler: h})
+}
+
+func startWith(t *testing.T, cfg httpserve.Config) (url string, stop func() error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	s, err := httpserve.Listen(ctx, httpserve.Config{Addr: "127.0.0.1:0", Handler: h})
+	cfg.Addr = "127.0.0.1:0"
+	s, err := httpserve.Listen(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,5 +116,44 @@ func TestARequestInHandIsAnsweredWhileDraining(t *testing.T) {
 	}
 	if err := <-stopped; err != nil {
 		t.Errorf("Serve = %v, want nil", err)
+	}
+}
+
+// A client that keeps its connection learns with an answer that it ends: the next request goes elsewhere instead of being lost with
+// a connection that is closed while it is on its way.
+func TestAStoppingServerTellsKeptConnectionsWithTheirNextAnswer(t *testing.T) {
+	mux := http.NewServeMux()
+	httpserve.Probes(mux, func(context.Context) error { return nil })
+	mux.HandleFunc("POST /", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "stored") })
+	url, stop := startWith(t, httpserve.Config{Handler: mux, Linger: time.Hour})
+	client := &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}}
+	post := func() (last bool) {
+		t.Helper()
+		res, err := client.Post(url, "text/plain", strings.NewReader("event"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if b, err := io.ReadAll(res.Body); err != nil || string(b) != "stored" {
+			t.Fatalf("answer = %q, %v, want stored", b, err)
+		}
+		return res.Close
+	}
+	if post() {
+		t.Error("the connection is closed while nobody stops the server")
+	}
+	go func() { _ = stop() }()
+	for ; ; post() { // the probe has a connection of its own
+		if code, body := get(t, url+"/readyz"); code == http.StatusServiceUnavailable && strings.Contains(body, "stopping") {
+			break
+		}
+	}
+	for range 2 {
+		if !post() {
+			t.Error("a stopping server keeps a connection open after its answer")
+		}
+	}
+	if code, _ := get(t, url+"/livez"); code != http.StatusOK {
+		t.Errorf("/livez of a stopping server = %d, want 200", code)
 	}
 }

@@ -5,18 +5,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptrace"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,26 +24,20 @@ import (
 
 // tester behaves as Stripe's webhook delivery does: it signs each event anew and posts it until it is answered 2xx. It writes
 // down what was answered, whatever the product says of itself.
-//
-// With several addresses it takes them in turn, and goes to the next one where nobody listens; it goes nowhere else with a request
-// that was answered, or sent.
 type tester struct {
-	urls []string
-	next atomic.Int64
-	http *http.Client
+	address func() string // asked before each request
+	http    *http.Client
 
 	mu    sync.Mutex
 	acked invariants.Acked
-	// twoHundred are all answers 2xx, refused the others by their status, unknown the requests that had no answer,
-	// and moved those that went to another address because nobody listened.
-	// kept is how many of the unknown were sent on a connection that an earlier request had left open.
-	twoHundred, unknown, kept, moved int
-	refused                          map[int]int
+	// twoHundred are all answers 2xx, refused the others by their status, unknown the requests that had no answer.
+	twoHundred, unknown int
+	refused             map[int]int
 }
 
 func newTester(url string) *tester {
 	return &tester{
-		urls: []string{url}, acked: invariants.Acked{}, refused: map[int]int{},
+		address: func() string { return url }, acked: invariants.Acked{}, refused: map[int]int{},
 		http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: senders}},
 	}
 }
@@ -60,36 +50,19 @@ func (s *tester) deliver(ctx context.Context, e scenario.Event) {
 }
 
 func (s *tester) post(ctx context.Context, e scenario.Event) bool {
-	first := int(s.next.Add(1))
-	for i := range s.urls {
-		reused := false
-		traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { reused = c.Reused }})
-		accepted, err := s.postTo(traced, s.urls[(first+i)%len(s.urls)], e)
-		if err == nil {
-			return accepted
-		}
+	accepted, err := s.try(ctx, e)
+	if err != nil {
 		s.mu.Lock()
-		last := i == len(s.urls)-1 || !errors.Is(err, syscall.ECONNREFUSED)
-		if last {
-			s.unknown++
-			if reused {
-				s.kept++
-			}
-		} else {
-			s.moved++
-		}
+		s.unknown++
 		s.mu.Unlock()
-		if last {
-			return false
-		}
 	}
-	return false
+	return accepted
 }
 
-// postTo returns an error where there was no answer.
-func (s *tester) postTo(ctx context.Context, url string, e scenario.Event) (bool, error) {
+// try returns an error where there was no answer.
+func (s *tester) try(ctx context.Context, e scenario.Event) (bool, error) {
 	signed := webhook.GenerateTestSignedPayload(&webhook.UnsignedPayload{Payload: e.Body, Secret: secret})
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(e.Body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.address(), bytes.NewReader(e.Body))
 	if err != nil {
 		return false, err
 	}

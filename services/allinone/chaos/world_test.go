@@ -105,19 +105,6 @@ func newWorldIn(tb testing.TB, store string, tags map[string]string) *world {
 	return w
 }
 
-// secondIngress starts another replica, to which the tester goes in turn with the first.
-func (w *world) secondIngress() *keeper {
-	w.tb.Helper()
-	addr, admin := freeaddr.New(w.tb), freeaddr.New(w.tb)
-	env := append(slices.Clone(w.settings), "INGRESS_ADDR="+addr, "INGRESS_ADMIN_ADDR="+admin) // of two the last one counts
-	path := processtest.Binary(w.tb, "ingress/cmd/ingress", "")
-	k := w.run(newKeeper(processtest.New(w.tb, "ingress 2", path, "http://"+admin+"/readyz", env)))
-	w.tester.urls = append(w.tester.urls, "http://"+addr+"/webhooks/stripe")
-	w.tb.Cleanup(w.stop)
-	w.isReady(k)
-	return k
-}
-
 // startServers starts nats-server and redis-server. NATS has its default sync: what a process has written outlives its kill, and
 // a power cut is another proof.
 func (w *world) startServers(store string) {
@@ -198,17 +185,19 @@ func (w *world) ready() {
 
 func (w *world) isReady(k *keeper) {
 	w.tb.Helper()
-	processtest.Eventually(w.tb, patience, k.Name+" is ready", func() error {
-		res, err := http.Get(k.Probe)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s: %s", k.Probe, res.Status)
-		}
-		return nil
-	})
+	processtest.Eventually(w.tb, patience, k.Name+" is ready", func() error { return askReady(k) })
+}
+
+func askReady(k *keeper) error {
+	res, err := http.Get(k.Probe)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", k.Probe, res.Status)
+	}
+	return nil
 }
 
 // keepLogs writes what is kept of the processes' logs into a folder that stays, and returns it.
