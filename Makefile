@@ -151,9 +151,9 @@ powercut: redis ## cut the power off under every store in the middle of webhooks
 	unshare --mount go test -tags powercut -count=1 -v -timeout 12h -run '^TestPowerCut$$' ./services/allinone/powercut
 
 .PHONY: bench
-bench: redis ## ingress and worker beside their limits and their peers, in one run; writes docs/performance.md (BENCH=Ingress, BENCH_ROUNDS=3, BENCHTIME=1.5s, BENCH_CONNECTIONS=64,256, BENCH_ONLY=part of a name, BENCH_BASE=folder of older binaries to compare with, BENCH_DOCS= for the terminal alone)
+bench: redis ## ingress, worker and the way from webhook to mail beside their limits and their peers, in one run; writes docs/performance.md (BENCH=Ingress, BENCH_ROUNDS=3, BENCHTIME=1.5s, BENCH_CONNECTIONS=64,256, BENCH_LATENCY_SECONDS=5, BENCH_ONLY=part of a name, BENCH_BASE=folder of older binaries to compare with, BENCH_DOCS= for the terminal alone)
 	@mkdir -p $(BIN); cd $(BENCH_MODULE) && GOWORK=off go test -c -o $(BIN)/bench . && \
-	BENCH_DOCS=$${BENCH_DOCS-$(if $(BENCH_ONLY)$(BENCH_BASE),,$(CURDIR)/docs)} $(BIN)/bench -test.run '^$$' -test.bench '$(or $(BENCH),Ingress|Worker)' -test.benchtime 1x -test.timeout 60m
+	BENCH_DOCS=$${BENCH_DOCS-$(if $(BENCH_ONLY)$(BENCH_BASE),,$(CURDIR)/docs)} $(BIN)/bench -test.run '^$$' -test.bench '$(or $(BENCH),Ingress|Worker|Latency)' -test.benchtime 1x -test.timeout 60m
 
 .PHONY: growth
 growth: ## cost, memory and times as the log grows, into docs/performance.md; a million takes up to ten minutes and 8 GB of disk and memory (GROWTH=10000,100000)

@@ -48,6 +48,14 @@ type template struct {
 	stamps  []int // where in body
 }
 
+func templateOf(e scenario.Event) template {
+	t := template{id: e.ID, typ: e.Type, body: e.Body}
+	for _, at := range identifiers.FindAllIndex(e.Body, -1) {
+		t.stamps = append(t.stamps, at[1]-stampLen)
+	}
+	return t
+}
+
 func (t template) stamped(stamp string) (id string, body []byte) {
 	body = append([]byte(nil), t.body...)
 	for _, at := range t.stamps {
@@ -90,11 +98,7 @@ func newBacklog(tb testing.TB, quotes int) backlog {
 		}
 		made := burst{status: run.Expect.Status}
 		for _, e := range run.Events {
-			t := template{id: e.ID, typ: e.Type, body: e.Body}
-			for _, at := range identifiers.FindAllIndex(e.Body, -1) {
-				t.stamps = append(t.stamps, at[1]-stampLen)
-			}
-			made.events = append(made.events, t)
+			made.events = append(made.events, templateOf(e))
 		}
 		bl.bursts = append(bl.bursts, made)
 	}
@@ -113,6 +117,9 @@ func stampOf(i int) string { return fmt.Sprintf("%0*d", stampLen, i) }
 
 func quoteID(i int) string { return "q_bench" + stampOf(i) }
 
+// ownerOf is the address that the quote's mail goes to: each quote has an owner of its own.
+func ownerOf(i int) string { return "ola" + stampOf(i) + "@seller.example" }
+
 // storeQuotes writes draft and publication of every quote into the log, as the service quotes would.
 func (bl backlog) storeQuotes(tb testing.TB, log *natsstream.Log) {
 	tb.Helper()
@@ -120,7 +127,7 @@ func (bl backlog) storeQuotes(tb testing.TB, log *natsstream.Log) {
 	document := quote.Document{
 		Title: "Consulting", Deal: quote.Deal{ID: "d1", Name: "Deal"}, Currency: currency,
 		LineItems: []quote.LineItem{{Name: "Consulting", Quantity: 1, UnitAmount: amount}},
-		Owner:     quote.Owner{Name: "Ola", Email: "ola@seller.example", TimeZone: "Europe/Warsaw"},
+		Owner:     quote.Owner{Name: "Ola", TimeZone: "Europe/Warsaw"},
 		Contact:   quote.Contact{Email: "customer@buyer.example", FirstName: "Jan", LastName: "Nowak"},
 	}
 	var messages []natsstream.Message
@@ -134,6 +141,7 @@ func (bl backlog) storeQuotes(tb testing.TB, log *natsstream.Log) {
 	}
 	for i := range bl.quotes {
 		id := quoteID(i)
+		document.Owner.Email = ownerOf(i)
 		add("drafted", id, event.Drafted{Seller: "main", QuoteID: id, Version: 1, Document: document, DraftedAt: at})
 		add("published", id, event.Published{
 			Seller: "main", QuoteID: id, Revision: 1, Version: 1, Document: document, Amount: amount, Currency: currency,

@@ -174,6 +174,7 @@ func newClient(tb testing.TB, addr string, template scenario.Event) *client {
 
 // send sends the next event and waits for its 200.
 func (c *client) send() error {
+	c.renumber()
 	c.sign()
 	if _, err := c.conn.Write(c.request); err != nil {
 		return err
@@ -181,13 +182,17 @@ func (c *client) send() error {
 	return c.answer()
 }
 
-// sign makes the request the next event's, signed now.
-func (c *client) sign() {
+// renumber makes the request the next event's.
+func (c *client) renumber() {
 	c.next++
 	const digits = "0123456789abcdef"
 	for i, n := eventIDLen-1, c.next; i >= len("evt_"); i, n = i-1, n>>4 {
 		c.id[i] = digits[n&15]
 	}
+}
+
+// sign makes the request one that was signed now.
+func (c *client) sign() {
 	strconv.AppendInt(c.stamp[:0], time.Now().Unix(), 10)
 	c.mac.Reset()
 	c.mac.Write(c.stamp)

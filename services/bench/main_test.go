@@ -32,9 +32,11 @@ var roles = map[string]func(ctx context.Context) error{
 
 	"asynq-worker":     runAsynqWorker,
 	"watermill-worker": runWatermillWorker,
+	"asynq-mailer":     runAsynqMailer,
 
 	"ingress":  runIngress,
 	"payments": runPayments,
+	"notifier": runNotifier,
 }
 
 // folder is where binaries and stores lie; it is removed at the end.

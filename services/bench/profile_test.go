@@ -9,6 +9,7 @@ import (
 
 	"quittance.internal/libs/platform/logging"
 	"quittance.internal/services/ingress"
+	"quittance.internal/services/notifier"
 	"quittance.internal/services/payments"
 )
 
@@ -64,6 +65,24 @@ func runPayments(ctx context.Context) error {
 	}
 	defer log.Sync()
 	service, err := payments.New(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	return service.Run(ctx)
+}
+
+// runNotifier is the service as a role, for a profile.
+func runNotifier(ctx context.Context) error {
+	cfg, err := notifier.ConfigFromEnv(os.LookupEnv)
+	if err != nil {
+		return fmt.Errorf("read settings:\n%w", err)
+	}
+	log, err := logging.New(os.Stderr, cfg.LogLevel, "notifier")
+	if err != nil {
+		return err
+	}
+	defer log.Sync()
+	service, err := notifier.New(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
