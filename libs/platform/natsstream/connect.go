@@ -22,6 +22,10 @@ import (
 // connectTimeout bounds how long Connect tries a server that does not answer: services may start in any order.
 const connectTimeout = 30 * time.Second
 
+// answerMost is how many messages one answer of several may have; see Log.Scan. Each such read makes a queue for as many: by the
+// default of 65,536 half a megabyte each time, which was 85 % of all that notifier allocated.
+const answerMost = 2048
+
 // Config says which server to use and as whom.
 type Config struct {
 	// URL may carry a user and a password, so it is kept as a secret. Several servers are separated by commas; one without a user
@@ -57,6 +61,7 @@ func Connect(ctx context.Context, cfg Config, log *zap.Logger) (*nats.Conn, erro
 		nats.MaxPingsOutstanding(2),
 		nats.Timeout(3 * time.Second),
 		nats.NoCallbacksAfterClientClose(),
+		nats.SyncQueueLen(answerMost),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			log.Error("nats connection", zap.Error(err))
 		}),

@@ -290,10 +290,13 @@ func (l *Log) ReadAll(ctx context.Context, stream string, filters ...string) ([]
 	return records, nil
 }
 
-// Scan returns up to limit messages of a stream in order, beginning at sequence from (at least 1). Fewer than limit mean
-// that the stream ends there for now. A message that the server holds and cannot read may be passed over, or make it
+// Scan returns up to limit (at most 2,048) messages of a stream in order, beginning at sequence from (at least 1). Fewer than
+// limit mean that the stream ends there for now. A message that the server holds and cannot read may be passed over, or make it
 // ErrUnavailable; see ScanWhole.
 func (l *Log) Scan(ctx context.Context, stream string, from uint64, limit int) ([]Record, error) {
+	if limit > answerMost {
+		return nil, fmt.Errorf("scan %s from %d: a limit of %d is above %d", stream, from, limit, answerMost)
+	}
 	records, err := l.many(ctx, stream, limit, func(ctx context.Context) (iter.Seq2[*jetstream.RawStreamMsg, error], error) {
 		return jetstreamext.GetBatch(ctx, l.js, stream, limit, jetstreamext.GetBatchSeq(max(from, 1)))
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -292,6 +293,38 @@ func TestAScanReadsTheWholeStreamInOrder(t *testing.T) {
 	}
 	if at, err := log.SequenceAt(t.Context(), "STRIPE", time.Now().Add(time.Hour)); !errors.Is(err, natsstream.ErrNotFound) {
 		t.Errorf("SequenceAt(in an hour) = %d, %v, want ErrNotFound", at, err)
+	}
+}
+
+// What reads several messages has room for the longest answer that may be asked for, and takes no memory for longer ones.
+func TestTheLongestAnswersComeWhole(t *testing.T) {
+	log := natstest.Start(t).Log("a")
+	const longest, subjects = 2048, 1024
+	batch := make([]natsstream.Message, longest)
+	for i := range batch {
+		batch[i] = natsstream.Message{Subject: fmt.Sprintf("stripe.n%d.%d", i/subjects, i)}
+	}
+	log.Facts(t.Context(), batch)
+	if got, err := log.Scan(t.Context(), "STRIPE", 1, longest); err != nil || len(got) != longest {
+		t.Errorf("Scan(%d) = %d messages, %v, want all", longest, len(got), err)
+	}
+	if got, err := log.Scan(t.Context(), "STRIPE", 1, longest+1); err == nil {
+		t.Errorf("Scan(%d) = %d messages, want an error that names the bound", longest+1, len(got))
+	}
+	if got, err := log.ReadAll(t.Context(), "STRIPE", "stripe.n1.*"); err != nil || len(got) != subjects {
+		t.Errorf("ReadAll = %d messages, %v, want %d", len(got), err, subjects)
+	}
+	const reads, most = 50, 100 << 10 // bytes a read, those of the server in this process among them; half a megabyte by nats.go's default
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range reads {
+		if _, err := log.ReadAll(t.Context(), "STRIPE", "stripe.n0.7"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / reads; each > most {
+		t.Errorf("a read of one message allocates %d bytes, want %d at the most", each, most)
 	}
 }
 
