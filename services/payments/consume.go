@@ -180,13 +180,15 @@ func (a *assembly) take(messages []jetstream.Msg) {
 // decoded makes a batch of messages and decodes it.
 func (w *worker) decoded(messages []jetstream.Msg) *batch {
 	items := make([]*item, 0, len(messages))
-	for _, m := range messages {
+	room := make([]item, len(messages))
+	for i, m := range messages {
 		it, err := newItem(m)
 		if err != nil {
 			w.log.Error("message without metadata", zap.String("subject", m.Subject()), zap.Error(err))
 			continue
 		}
-		items = append(items, it)
+		room[i] = it
+		items = append(items, &room[i])
 	}
 	b := w.newBatch(items)
 	b.decode()

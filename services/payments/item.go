@@ -9,7 +9,6 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/projection"
-	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/domain/stripeevent"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/redisquote"
@@ -26,28 +25,27 @@ type item struct {
 	round   int    // of the letter, should it be set aside; 0 means the first
 	again   bool   // an operator asked for it: its outcome replaces the one on record
 
-	change  stripeevent.Change // of a Stripe event
-	facts   quote.Facts        // what it adds to each target
-	targets []target
+	change  stripeevent.Change  // of a Stripe event; of a quote's own event, Facts alone
+	targets []target            // whose facts change.Facts is merged into
 	owner   string              // of a Stripe event: the account in its subject, which ingress took from its signed body
 	account *natsstream.Message // the fact of an event about a Stripe account
 	out     redisquote.Outcome  // decided once out.Outcome is set
 	err     error               // why it must come again
 }
 
-func newItem(m jetstream.Msg) (*item, error) {
+func newItem(m jetstream.Msg) (item, error) {
 	meta, err := m.Metadata()
 	if err != nil {
-		return nil, fmt.Errorf("read metadata: %w", err)
+		return item{}, fmt.Errorf("read metadata: %w", err)
 	}
-	return &item{msg: m, attempt: meta.NumDelivered, record: natsstream.Record{
+	return item{msg: m, attempt: meta.NumDelivered, record: natsstream.Record{
 		Stream: meta.Stream, Subject: m.Subject(), Sequence: meta.Sequence.Stream, Time: meta.Timestamp, Header: m.Headers(), Data: m.Data(),
 	}}, nil
 }
 
 // reset forgets what an earlier try of the batch found out.
 func (it *item) reset() {
-	it.change, it.owner, it.facts, it.targets, it.out, it.err = stripeevent.Change{}, "", quote.Facts{}, nil, redisquote.Outcome{}, nil
+	it.change, it.owner, it.targets, it.out, it.err = stripeevent.Change{}, "", nil, redisquote.Outcome{}, nil
 	it.account = nil
 }
 
@@ -65,8 +63,10 @@ func (it *item) read(o projection.Outcome) {
 func (it *item) open() bool { return !it.decided() && it.err == nil }
 
 // fields name the message in a log line. No personal data: ids, types and statuses only.
-func (it *item) fields() []zap.Field {
-	f := append(make([]zap.Field, 0, 12), zap.String("stream", it.record.Stream), zap.Uint64("seq", it.record.Sequence),
+func (it *item) fields() []zap.Field { return it.appendFields(make([]zap.Field, 0, 12)) }
+
+func (it *item) appendFields(f []zap.Field) []zap.Field {
+	f = append(f, zap.String("stream", it.record.Stream), zap.Uint64("seq", it.record.Sequence),
 		zap.String("type", it.out.Type), zap.Uint64("attempt", it.attempt))
 	if it.out.EventID != "" {
 		f = append(f, zap.String("event_id", it.out.EventID))
@@ -83,8 +83,8 @@ func (it *item) fields() []zap.Field {
 	return f
 }
 
-// logged writes the one wide line of a message.
-func (w *worker) logged(it *item, took time.Duration) {
+// logged writes the one wide line of a message. It uses room for the line's fields and returns it for the next one.
+func (w *worker) logged(it *item, took time.Duration, room []zap.Field) []zap.Field {
 	level, text := zap.InfoLevel, "message settled"
 	switch it.out.Outcome {
 	case projection.Dead:
@@ -94,9 +94,9 @@ func (w *worker) logged(it *item, took time.Duration) {
 	}
 	entry := w.log.Check(level, text)
 	if entry == nil {
-		return
+		return room
 	}
-	f := append(it.fields(), zap.String("outcome", it.out.Outcome), zap.Duration("took", took))
+	f := append(it.appendFields(room[:0]), zap.String("outcome", it.out.Outcome), zap.Duration("took", took))
 	if it.out.Reason != "" {
 		f = append(f, zap.String("reason", it.out.Reason))
 	}
@@ -104,4 +104,5 @@ func (w *worker) logged(it *item, took time.Duration) {
 		f = append(f, zap.String("before", it.out.Before), zap.String("after", it.out.After))
 	}
 	entry.Write(f...)
+	return f
 }

@@ -184,7 +184,7 @@ func (b *batch) linkRenewals(ctx context.Context) error {
 		if it.err != nil || len(it.targets) == 0 {
 			continue
 		}
-		for _, object := range it.facts.RenewalObjects() {
+		for _, object := range it.change.Facts.RenewalObjects() {
 			objects = append(objects, objectOf{it.targets[0].account, object})
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/projection"
@@ -396,6 +397,7 @@ func (b *batch) report() {
 	now := b.w.cfg.Now()
 	took := now.Sub(b.began)
 	b.w.metrics.batch.Observe(float64(len(b.items)))
+	var fields []zap.Field
 	for _, it := range b.items {
 		if it.err != nil {
 			b.w.metrics.messages.WithLabelValues(it.record.Stream, "delayed").Inc()
@@ -405,6 +407,6 @@ func (b *batch) report() {
 		if it.out.Outcome == projection.Applied && !it.change.Created.IsZero() {
 			b.w.metrics.settled.Observe(now.Sub(it.change.Created).Seconds())
 		}
-		b.w.logged(it, took)
+		fields = b.w.logged(it, took, fields)
 	}
 }

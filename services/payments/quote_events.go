@@ -159,7 +159,7 @@ func (b *batch) revisionFacts(ctx context.Context, events []quoteEvent) error {
 			e.it.err = fmt.Errorf("read revisions of %s: %w", e.Subject.Quote, err)
 			continue
 		}
-		e.it.facts = factsOf(q)
+		e.it.change.Facts = factsOf(q)
 		for _, account := range q.Accounts() {
 			e.it.addTarget(target{account, e.Subject.Quote})
 		}

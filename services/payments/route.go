@@ -23,7 +23,7 @@ func (b *batch) decode() {
 			continue
 		}
 		e := rules.ReadStripe(it.record.Subject, it.record.Data)
-		it.change, it.owner, it.facts = e.Change, e.Account, e.Change.Facts
+		it.change, it.owner = e.Change, e.Account
 		it.read(e.Outcome)
 		if k, ours := e.Key(); ours {
 			it.targets = []target{{k.Account, k.Quote}}

@@ -157,7 +157,7 @@ func (b *batch) fold() {
 			if s.err != nil {
 				continue
 			}
-			if err := isolate(func() { changed = s.merge(it.facts) || changed }); err != nil {
+			if err := isolate(func() { changed = s.merge(it.change.Facts) || changed }); err != nil {
 				it.decide(projection.Dead, err.Error())
 			}
 		}
