@@ -2,7 +2,6 @@ package payments
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -56,7 +55,7 @@ func (b *batch) route(ctx context.Context) error {
 		if it.record.Stream != event.StreamStripe || !it.open() || len(it.targets) > 0 {
 			continue
 		}
-		waiting, err := json.Marshal(redisquote.NewParkedChange(projection.StripeEvent{Change: it.change}, it.record.Sequence, it.record.Time))
+		waiting, err := redisquote.NewParkedChange(projection.StripeEvent{Change: it.change}, it.record.Sequence, it.record.Time).Encode()
 		if err != nil {
 			it.decide(projection.Dead, err.Error())
 			continue

@@ -94,31 +94,20 @@ type Outcome struct {
 
 // AppendJSON appends what encoding/json makes of o, several times faster; false where a text holds what must be escaped.
 func (o Outcome) AppendJSON(out []byte) ([]byte, bool) {
-	plain := true
-	member := func(name, value string) {
-		for i := range len(value) {
-			if c := value[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-				plain = false
-			}
-		}
-		if value != "" || name == "outcome" {
-			out = append(append(append(append(append(out, '"'), name...), '"', ':', '"'), value...), '"', ',')
-		}
-	}
-	out = append(slices.Grow(out, 256), '{')
-	member("outcome", o.Outcome)
-	member("reason", o.Reason)
-	member("account", o.Account)
-	member("quote", o.Quote)
-	member("event_id", o.EventID)
-	member("type", o.Type)
-	member("before", o.Before)
-	member("after", o.After)
-	out = append(out, `"at":"`...)
-	out = append(o.At.AppendFormat(out, time.RFC3339Nano), '"', ',')
-	member("handler", o.Handler)
-	out[len(out)-1] = '}'
-	return out, plain
+	w := memberWriter{out: append(slices.Grow(out, 256), '{'), plain: true}
+	w.member("outcome", o.Outcome)
+	w.optional("reason", o.Reason)
+	w.optional("account", o.Account)
+	w.optional("quote", o.Quote)
+	w.optional("event_id", o.EventID)
+	w.optional("type", o.Type)
+	w.optional("before", o.Before)
+	w.optional("after", o.After)
+	w.out = append(w.out, `"at":"`...)
+	w.out = append(o.At.AppendFormat(w.out, time.RFC3339Nano), '"', ',')
+	w.optional("handler", o.Handler)
+	w.out[len(w.out)-1] = '}'
+	return w.out, w.plain
 }
 
 // Touch is one message that touched a quote's payment facts.
