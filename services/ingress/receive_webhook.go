@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -63,6 +65,7 @@ type receipt struct {
 	source    string
 	size      int   // of the body, as far as it was read
 	err       error // why it is Unavailable or IncompleteBody
+	lent      bool  // the body, to a publication that has not ended
 }
 
 // ServeHTTP implements http.Handler.
@@ -73,8 +76,9 @@ func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		got.refusal = NotFound
 	} else if got.refusal = precheck(r); got.refusal == "" {
 		b := rc.bodies.borrow()
-		rc.receive(w, r, b, &got)
-		rc.bodies.giveBack(b)
+		if rc.receive(w, r, b, &got); !got.lent {
+			rc.bodies.giveBack(b)
+		}
 	}
 	fault.Hit("ingress.before-response")
 	answer(w, &got)
@@ -116,9 +120,7 @@ func (rc *Receiver) receive(w http.ResponseWriter, r *http.Request, b *body, got
 		return
 	}
 	got.source = sourceOf(r)
-	got.published, got.err = rc.store(r.Context(), Delivery{
-		Body: b.b, Secret: got.verdict.Secret, Source: got.source, ReceivedAt: rc.Now(),
-	})
+	rc.store(r.Context(), Delivery{Body: b.b, Secret: got.verdict.Secret, Source: got.source, ReceivedAt: rc.Now()}, b, got)
 	if got.err != nil {
 		got.refusal = Unavailable
 	}
@@ -142,24 +144,70 @@ func sourceOf(r *http.Request) string {
 	return event.SourceWebhook
 }
 
-var errInFlight = errors.New("too many events are being stored at one time")
+var (
+	errInFlight = errors.New("too many events are being stored at one time")
+	errLate     = errors.New("the publication has not ended within its budget")
+)
 
-// store publishes within the budget. A client that goes away does not end it: the event is here and genuine.
-func (rc *Receiver) store(ctx context.Context, d Delivery) (Published, error) {
+// lastWord is how long after the end of its budget a publication may still say why it failed.
+const lastWord = 100 * time.Millisecond
+
+// stored is how a publication ended.
+type stored struct {
+	published Published
+	err       error
+}
+
+// store publishes d, whose bytes are b's, within the budget. A client that goes away does not end it: the event is here and genuine.
+//
+// The client library waits for its own locks whatever the context says: for seconds while it calls a server behind a cut cable
+// (19 s were seen). So the publication has a goroutine of its own, and the answer does not wait for one that is late; that one keeps
+// its place and its body until it ends.
+func (rc *Receiver) store(ctx context.Context, d Delivery, b *body, got *receipt) {
 	select {
 	case rc.slots <- struct{}{}:
 	default:
-		return Published{}, errInFlight
+		got.err = errInFlight
+		return
 	}
-	defer func() { <-rc.slots }()
 	rc.Metrics.inFlight.Inc()
-	defer rc.Metrics.inFlight.Dec()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rc.Budget)
-	defer cancel()
+	done := make(chan stored, 1)
+	go func() {
+		done <- rc.publish(ctx, d)
+		cancel()
+	}()
+	select {
+	case s := <-done:
+		got.published, got.err = s.published, s.err
+		return
+	case <-ctx.Done():
+	}
+	select {
+	case s := <-done:
+		got.published, got.err = s.published, s.err
+	case <-time.After(lastWord):
+		got.err, got.lent = errLate, true
+		go func() {
+			<-done
+			rc.bodies.giveBack(b)
+		}()
+	}
+}
+
+// publish publishes and gives the place among those in flight back.
+func (rc *Receiver) publish(ctx context.Context, d Delivery) (s stored) {
 	began := rc.Now()
-	published, err := rc.Store.Publish(ctx, d)
-	rc.Metrics.published(rc.Now().Sub(began))
-	return published, err
+	defer func() {
+		if p := recover(); p != nil { // net/http would have caught it, and the next request been served
+			s.err = fmt.Errorf("publish panicked: %v\n%s", p, debug.Stack())
+		}
+		rc.Metrics.published(rc.Now().Sub(began))
+		rc.Metrics.inFlight.Dec()
+		<-rc.slots
+	}()
+	s.published, s.err = rc.Store.Publish(ctx, d)
+	return s
 }
 
 // answer writes the response. net/http closes the connection of a body that was too large or never read, and lingers so that
