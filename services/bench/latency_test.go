@@ -226,7 +226,7 @@ const (
 	stageStore   = "ingress, NATS: the event is in the log"
 	stageSettle  = "payments: folded, committed in Redis, `quote.paid` is in the log"
 	stageFetch   = "notifier: has it, and has read the quote"
-	stageClaim   = "notifier: claim in the ledger, letter, “sending” in the ledger"
+	stageClaim   = "notifier: letter, “sending” in the ledger"
 	stageDeliver = "mail server: from MAIL to 250"
 )
 

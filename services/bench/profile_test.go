@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/pprof"
+	"time"
 
 	"quittance.internal/libs/platform/logging"
 	"quittance.internal/services/ingress"
@@ -13,7 +15,8 @@ import (
 	"quittance.internal/services/payments"
 )
 
-// profile begins a profile of processor time; finish ends it and writes one of everything allocated beside it.
+// profile begins a profile of processor time; finish ends it and writes one of everything allocated beside it. Meanwhile one is
+// kept of what the process held when it held most.
 func profile(path string) (finish func(), err error) {
 	f, err := os.Create(path + ".cpu")
 	if err != nil {
@@ -22,7 +25,10 @@ func profile(path string) (finish func(), err error) {
 	if err := pprof.StartCPUProfile(f); err != nil {
 		return nil, err
 	}
+	stop := make(chan struct{})
+	go keepLargestHeap(path+".heap", stop)
 	return func() {
+		close(stop)
 		pprof.StopCPUProfile()
 		_ = f.Close()
 		allocs, err := os.Create(path + ".allocs")
@@ -33,6 +39,34 @@ func profile(path string) (finish func(), err error) {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}, nil
+}
+
+// keepLargestHeap writes a profile of what is in use whenever that has grown by a tenth beyond what is written.
+func keepLargestHeap(path string, stop <-chan struct{}) {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	var written uint64
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+		}
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		if m.HeapInuse < written/10*11 {
+			continue
+		}
+		written = m.HeapInuse
+		f, err := os.Create(path)
+		if err == nil {
+			err = errors.Join(pprof.Lookup("heap").WriteTo(f, 0), f.Close())
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return
+		}
+	}
 }
 
 // runIngress is the service as a role, for a profile.

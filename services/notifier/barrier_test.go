@@ -25,7 +25,7 @@ func TestNoMailIsSentOnAClaimThatIsNotOnDisk(t *testing.T) {
 	hold.Lock()
 	h.pay(0, 1)
 	eventually(t, func() bool { return syncs.Load() > 0 }, "the claim is being synced")
-	if e := h.entry(0); e.State != notifier.StateClaimed {
+	if e := h.entry(0); e.State != notifier.StateSending {
 		t.Errorf("entry %+v, want the claim stored", e)
 	}
 	if n := len(h.smtp.mails()); n != 0 {

@@ -55,7 +55,7 @@ func TestKilledAtEveryFaultPoint(t *testing.T) {
 			runs.Load(), mails.Load(), doubled.Load(), parked.Load())
 	})
 	for _, policy := range []string{"resend", "park"} {
-		for _, point := range []string{"before-claim", "after-claim", "after-sending", "after-data", "after-sent", "before-ack"} {
+		for _, point := range []string{"before-claim", "before-sending", "after-sending", "after-data", "after-sent", "before-ack"} {
 			for hit := 1; hit <= 3; hit++ {
 				t.Run(fmt.Sprintf("%s/%s/%d", policy, point, hit), func(t *testing.T) {
 					t.Parallel()

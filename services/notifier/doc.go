@@ -5,7 +5,7 @@
 // writes to the customer. cmd/notifier runs it, and so does allinone.
 //
 // The way of a message: consume.go takes it, news.go and paid.go read what it names, send_receipt.go leads it through the protocol
-// (claim, render, "sending", send, "sent"), ledger.go and entry.go are the once-only memory in the bucket MAIL, render.go
+// (render, "sending", send, "sent"), ledger.go and entry.go are the once-only memory in the bucket MAIL, render.go
 // and mail.go make the bytes, pool.go keeps the connections, classify.go says what an SMTP conversation came to.
 // resend.go and preview.go answer operators.
 //

@@ -14,7 +14,8 @@ type State string
 // The states of an entry. Sent, rejected, parked and dropped are final: only an operator's resend, which has a key of its own,
 // goes on from there.
 const (
-	// StateClaimed: somebody prepares the mail, or it waits for its next attempt. Nothing has been sent by this attempt.
+	// StateClaimed: the mail waits for its next attempt; with a lease, a notifier of before 2026-11-25 prepares it. Nothing has been
+	// sent by this attempt.
 	StateClaimed State = "claimed"
 	// StateSending: the mail may be on the wire. After a crash nobody knows whether it was accepted.
 	StateSending State = "sending"

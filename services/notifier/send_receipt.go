@@ -21,8 +21,8 @@ const (
 	finalWrite = 8 * time.Second
 )
 
-// sender carries out the protocol of reliability.md §3.2 for one mail at a time: claim, render, "sending", send, "sent".
-// It is safe for concurrent use.
+// sender carries out the protocol of reliability.md §3.2 for one mail at a time: render, "sending", send, "sent". "sending" is the
+// claim, too: of two who render the same mail one gets it written. It is safe for concurrent use.
 //
 // Before "sending" is written nothing has been sent, and a crash costs nothing. After it, a crash or a lost answer leaves
 // open whether the server took the mail: the one window that SMTP cannot close, bounded by the policy.
@@ -73,7 +73,6 @@ func (s *sender) sendReceipt(ctx context.Context, j job) (Entry, error) {
 	if err != nil || claimed.entry.Final() {
 		return claimed.entry, err
 	}
-	fault.Hit("notifier.after-claim")
 	composed, err := s.compose(mail)
 	if errors.Is(err, errAddress) {
 		return s.settle(ctx, claimed, rejected(claimed.entry, 0, "", "the owner's address is refused: "+err.Error()))
@@ -93,6 +92,7 @@ func (s *sender) sendReceipt(ctx context.Context, j job) (Entry, error) {
 	if err != nil {
 		return s.giveBack(ctx, claimed, err)
 	}
+	fault.Hit("notifier.before-sending")
 	sending, err := s.markSending(ctx, j, claimed, composed)
 	if err != nil {
 		s.pool.put(conn, false)
@@ -102,7 +102,8 @@ func (s *sender) sendReceipt(ctx context.Context, j job) (Entry, error) {
 	return s.conclude(ctx, j, sending, s.converse(ctx, conn, composed, sending.entry.LeaseUntil))
 }
 
-// claim takes the mail's lease, or tells why not. Where nothing is left to do it returns a final entry.
+// claim prepares the entry that takes the mail's lease, as a line that is not written yet, or tells why there is none to take.
+// Where nothing is left to do it returns a final entry.
 func (s *sender) claim(ctx context.Context, j job) (receipt, line, error) {
 	old, err := s.ledger.read(ctx, j.key)
 	for ; err == nil; old, err = s.ledger.read(ctx, j.key) {
@@ -141,7 +142,7 @@ func later(e Entry, wait time.Duration) error {
 	}
 }
 
-// take gathers what the mail says and writes the claim.
+// take gathers what the mail says and prepares the claim. A mail that must not be sent any more is written down as dropped.
 func (s *sender) take(ctx context.Context, j job, old line) (receipt, line, error) {
 	read, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -154,20 +155,20 @@ func (s *sender) take(ctx context.Context, j job, old line) (receipt, line, erro
 		// What the words depend on is fixed now: every further attempt says the same.
 		e = Entry{FirstAt: s.now().UTC(), Template: currentTemplate, Refund: known.refund, Sequence: j.sequence}
 	}
-	next := j.rules.claimed(e, s.now().UTC(), s.newOwner())
 	if overtaken != "" {
-		next = dropped(e, overtaken)
+		left, err := s.write(ctx, old, dropped(e, overtaken))
+		if err != nil {
+			return receipt{}, old, fmt.Errorf("claim mail: %w", err)
+		}
+		return receipt{}, left, nil
 	}
-	claimed, err := s.write(ctx, old, next)
-	if err != nil {
-		return receipt{}, old, fmt.Errorf("claim mail: %w", err)
-	}
+	claimed := line{key: old.key, entry: j.rules.claimed(e, s.now().UTC(), s.newOwner()), revision: old.revision}
 	return receipt{
 		news: j.news, published: known.published, refund: e.Refund, template: e.Template, publicURL: s.publicURL, key: j.key,
 	}, claimed, nil
 }
 
-// markSending records, before a byte of the mail is sent, that one may have been.
+// markSending takes the lease and records, before a byte of the mail is sent, that one may have been.
 func (s *sender) markSending(ctx context.Context, j job, claimed line, l letter) (line, error) {
 	e := claimed.entry
 	e.State, e.Attempts, e.MessageID, e.SHA256 = StateSending, e.Attempts+1, l.messageID, l.digest

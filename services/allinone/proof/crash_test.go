@@ -16,7 +16,7 @@ var faultPoints = []string{
 	"ingress.before-publish", "ingress.after-publish", "ingress.before-response",
 	"payments.after-link", "payments.before-commit", "payments.after-commit", "payments.before-emit", "payments.after-emit",
 	"payments.before-ack", "payments.after-ack", "payments.before-marker",
-	"notifier.before-claim", "notifier.after-claim", "notifier.after-sending", "notifier.after-data", "notifier.after-sent", "notifier.before-ack",
+	"notifier.before-claim", "notifier.before-sending", "notifier.after-sending", "notifier.after-data", "notifier.after-sent", "notifier.before-ack",
 }
 
 func (w *world) process(point string) *processtest.Process {
