@@ -34,9 +34,12 @@ build: ## build the all-in-one runner and quotectl into .bin
 run: build ## run the whole system on embedded servers and print a tour (DEMO=1 goes through it, DEMO=once ends after it)
 	@exec $(BIN)/allinone
 
+# Half of what the tests take is waiting: for leases, timers, servers that come back. So twice as many packages at a time as cores.
+TEST_PACKAGES ?= $$((2 * $$(getconf _NPROCESSORS_ONLN)))
+
 .PHONY: test
-test: servers ## run all tests with the race detector (TESTFLAGS=... adds flags)
-	go test -race -timeout 40m $(TESTFLAGS) work
+test: servers ## run all tests with the race detector (TESTFLAGS=... adds flags, TEST_PACKAGES=n at a time)
+	go test -race -timeout 40m -p $(TEST_PACKAGES) $(TESTFLAGS) work
 
 .PHONY: servers
 servers: redis $(STRIPE_NODE)/node_modules/.installed promtool ## install what the tests run against: redis-server, chromium, promtool, node and Stripe's own SDK
