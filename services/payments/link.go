@@ -69,15 +69,17 @@ func (b *batch) freshObjects() []tie {
 }
 
 func (b *batch) linkRound(ctx context.Context, ties []tie) error {
+	ties, err := b.tied(ctx, ties)
+	if err != nil || len(ties) == 0 {
+		return err
+	}
 	pipe := b.w.redis.Pipeline()
 	reads := make([]*redis.MapStringStringCmd, len(ties))
 	for i, t := range ties {
-		key := b.keys.Link(t.s.account, t.object)
-		pipe.HSet(ctx, key, redisquote.LinkQuote+t.s.quote, "1")
-		reads[i] = pipe.HGetAll(ctx, key)
+		reads[i] = pipe.HGetAll(ctx, b.keys.Link(t.s.account, t.object))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return fmt.Errorf("link objects: %w", err)
+		return fmt.Errorf("read links: %w", err)
 	}
 	var again []parked
 	for i, t := range ties {
@@ -94,6 +96,26 @@ func (b *batch) linkRound(ctx context.Context, ties []tie) error {
 		}
 	}
 	return b.waitAgain(ctx, again)
+}
+
+// tied ties the objects, and returns those ties under which something else than themselves stands: of most objects nothing waits.
+func (b *batch) tied(ctx context.Context, ties []tie) (others []tie, err error) {
+	pipe := b.w.redis.Pipeline()
+	fields := make([]*redis.IntCmd, len(ties))
+	for i, t := range ties {
+		key := b.keys.Link(t.s.account, t.object)
+		pipe.HSet(ctx, key, redisquote.LinkQuote+t.s.quote, "1")
+		fields[i] = pipe.HLen(ctx, key)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("link objects: %w", err)
+	}
+	for i, t := range ties {
+		if fields[i].Val() > 1 {
+			others = append(others, t)
+		}
+	}
+	return others, nil
 }
 
 // waitAgain lets changes that were given up wait again until the batch records what became of them: should it not come to
