@@ -66,6 +66,10 @@ func (b *batch) record(ctx context.Context) error {
 	for _, p := range b.ignored {
 		b.overwrite(ctx, pipe, p, redisquote.Outcome{Outcome: projection.Ignored, Reason: projection.ReasonRenewal})
 	}
+	b.touches.write(ctx, pipe, b.keys)
+	if len(b.known) > 0 {
+		pipe.ZRem(ctx, b.keys.IndexUnknown(), b.known...)
+	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("record outcomes: %w", err)
 	}
@@ -136,12 +140,6 @@ func (b *batch) tellDuplicates(ctx context.Context) error {
 	return nil
 }
 
-func touchField(kind, object string) string { return kind + "|" + object }
-
-func touchValue(sequence uint64, eventID string) string {
-	return strconv.FormatUint(sequence, 10) + " " + eventID
-}
-
 // recordItem writes one message's outcome. The first one stands: what a redelivery finds out is not news. Only an operator's
 // retry, of what was dead or parked, replaces it.
 func (b *batch) recordItem(ctx context.Context, pipe redis.Pipeliner, it *item) {
@@ -155,17 +153,9 @@ func (b *batch) recordItem(ctx context.Context, pipe redis.Pipeliner, it *item) 
 	}
 	if it.record.Stream == event.StreamStripe {
 		for _, t := range it.targets {
-			b.touch(ctx, pipe, t, it.change.Type, it.change.Object, it.change.EventID, it.record.Sequence)
+			b.touches.add(t, it.change.Type, it.change.Object, it.change.EventID, it.record.Sequence)
 		}
 	}
-}
-
-// touch notes that a Stripe message bore on a quote; see redisquote.Keys.PayEvents.
-func (b *batch) touch(ctx context.Context, pipe redis.Pipeliner, t target, kind, object, eventID string, sequence uint64) {
-	key := b.keys.PayEvents(t.account, t.quote)
-	value := touchValue(sequence, eventID)
-	pipe.HSetNX(ctx, key, touchField(kind, object), value)
-	pipe.HSetNX(ctx, key, touchField(kind, object)+"|"+eventID, value)
 }
 
 func (b *batch) recordSettlement(ctx context.Context, pipe redis.Pipeliner, s *settlement) {
@@ -173,7 +163,7 @@ func (b *batch) recordSettlement(ctx context.Context, pipe redis.Pipeliner, s *s
 		b.overwrite(ctx, pipe, p, redisquote.Outcome{
 			Outcome: projection.Applied, Reason: projection.ReasonHadWaited, Account: s.account, Quote: s.quote, Before: s.before, After: string(s.state.Status),
 		})
-		b.touch(ctx, pipe, s.target, p.Type, p.Object, p.EventID, p.Sequence)
+		b.touches.add(s.target, p.Type, p.Object, p.EventID, p.Sequence)
 	}
 	member := s.account + "|" + s.quote
 	switch {
@@ -181,7 +171,7 @@ func (b *batch) recordSettlement(ctx context.Context, pipe redis.Pipeliner, s *s
 	case slices.Contains(s.state.Flags, quote.FlagUnknownQuote):
 		pipe.ZAddNX(ctx, b.keys.IndexUnknown(), redis.Z{Score: float64(b.began.UnixMilli()), Member: member})
 	default:
-		pipe.ZRem(ctx, b.keys.IndexUnknown(), member)
+		b.known = append(b.known, member)
 	}
 }
 
@@ -234,7 +224,7 @@ func (b *batch) corroborate(ctx context.Context, pipe redis.Pipeliner, k knownPa
 	b.overwrite(ctx, pipe, k.p, redisquote.Outcome{
 		Outcome: projection.Corroborated, Reason: projection.ReasonHadWaited, Account: k.s.account, Quote: k.s.quote, Before: status, After: status,
 	})
-	b.touch(ctx, pipe, k.s.target, k.p.Type, k.p.Object, k.p.EventID, k.p.Sequence)
+	b.touches.add(k.s.target, k.p.Type, k.p.Object, k.p.EventID, k.p.Sequence)
 }
 
 // overwrite replaces the outcome "parked" of a change that has been decided since.

@@ -86,7 +86,7 @@ func (b *batch) route(ctx context.Context) error {
 
 // settleUnlinked decides the changes that route found no quote for: they belong to a renewal, or they wait.
 func (b *batch) settleUnlinked(ctx context.Context, renewals map[*item]bool) error {
-	pipe := b.w.redis.Pipeline()
+	var waiting []redis.Z
 	var names []objectOf
 	for _, it := range b.items {
 		if it.record.Stream != event.StreamStripe || !it.open() || len(it.targets) > 0 {
@@ -101,14 +101,14 @@ func (b *batch) settleUnlinked(ctx context.Context, renewals map[*item]bool) err
 		}
 		it.decide(projection.Parked, projection.ReasonWaits)
 		for _, name := range it.change.Names {
-			pipe.ZAddNX(ctx, b.keys.IndexParked(), redis.Z{
+			waiting = append(waiting, redis.Z{
 				Score:  float64(it.record.Time.UnixMilli()),
 				Member: redisquote.ParkedMember(it.owner, name, it.record.Sequence),
 			})
 		}
 	}
-	if pipe.Len() > 0 {
-		if _, err := pipe.Exec(ctx); err != nil {
+	if len(waiting) > 0 {
+		if err := b.w.redis.ZAddNX(ctx, b.keys.IndexParked(), waiting...).Err(); err != nil {
 			return fmt.Errorf("index parked changes: %w", err)
 		}
 	}

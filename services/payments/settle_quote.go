@@ -40,6 +40,8 @@ type batch struct {
 	items   []*item
 	quotes  map[target]*settlement
 	order   []*settlement   // in the order of first appearance, so that runs are reproducible
+	touches touches         // see there
+	known   []any           // quotes with a published revision, as members of IndexUnknown
 	touched map[string]bool // quotes whose status may have to be indexed anew
 	moved   []*settlement   // quotes whose status is their payment's, on their one account
 	ignored []parked        // changes that had waited and turned out to belong to a renewal
