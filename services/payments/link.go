@@ -59,8 +59,8 @@ func (b *batch) freshObjects() []tie {
 			known = s.loaded.Objects()
 		}
 		for _, object := range s.facts.Objects() {
-			if _, old := slices.BinarySearch(known, object); !old && !s.linked[object] {
-				s.linked[object] = true
+			if _, old := slices.BinarySearch(known, object); !old && !slices.Contains(s.linked, object) {
+				s.linked = append(s.linked, object)
 				ties = append(ties, tie{s, object})
 			}
 		}

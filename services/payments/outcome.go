@@ -129,9 +129,10 @@ func (b *batch) tellDuplicates(ctx context.Context) error {
 	if _, err := pipe.Exec(ctx); err != nil && !isNil(err) {
 		return fmt.Errorf("read earlier events: %w", err)
 	}
-	seen := map[string]bool{}
+	type about struct{ quote, kind, object string }
+	seen := make(map[about]bool, len(b.items))
 	for _, it := range b.items {
-		field := it.out.Quote + touchField(it.change.Type, it.change.Object)
+		field := about{it.out.Quote, it.change.Type, it.change.Object}
 		if read := reads[it]; read != nil && (seen[field] || read.Err() == nil && read.Val() != touchValue(it.record.Sequence, it.change.EventID)) {
 			it.decide(projection.Duplicate, "")
 		}
@@ -201,7 +202,9 @@ func (b *batch) stillParked(ctx context.Context) ([]knownParked, error) {
 	}
 	parkedNow := map[uint64]bool{} // by this very batch, so that it is not recorded yet
 	for _, it := range b.items {
-		parkedNow[it.record.Sequence] = parkedNow[it.record.Sequence] || it.record.Stream == event.StreamStripe && it.out.Outcome == projection.Parked
+		if it.record.Stream == event.StreamStripe && it.out.Outcome == projection.Parked {
+			parkedNow[it.record.Sequence] = true
+		}
 	}
 	var waiting []knownParked
 	for i, k := range asked {

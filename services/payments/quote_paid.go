@@ -77,8 +77,11 @@ func (b *batch) published(d due, r natsstream.Result) {
 func (b *batch) dueOf(s *settlement) []due {
 	var all []due
 	for _, e := range s.state.Due {
+		if _, marked := s.marks[e.Event+"."+e.N]; marked {
+			continue
+		}
 		subject := event.QuoteSubject{Event: e.Event, Seller: e.Seller, Quote: s.quote, N: e.N}
-		if _, marked := s.marks[e.Event+"."+e.N]; marked || b.w.published.has(subject.String()) || !mayEmit(s, e) {
+		if b.w.published.has(subject.String()) || !mayEmit(s, e) {
 			continue
 		}
 		message, err := b.w.message(s, e, subject)

@@ -24,10 +24,10 @@ type settlement struct {
 	facts    quote.Facts // loaded and everything folded since
 	state    quote.State // derived from facts
 	changed  bool        // facts have grown beyond loaded
-	linked   map[string]bool
-	released []parked // changes that had waited and were merged now
-	knew     []parked // changes that had waited and told nothing new
-	err      error    // why this quote's messages must come again
+	linked   []string    // objects that were tied since
+	released []parked    // changes that had waited and were merged now
+	knew     []parked    // changes that had waited and told nothing new
+	err      error       // why this quote's messages must come again
 }
 
 // batch is what settle works on.
@@ -131,7 +131,7 @@ func (b *batch) load(ctx context.Context) error {
 		}
 		for _, t := range it.targets {
 			if b.quotes[t] == nil {
-				s := &settlement{target: t, linked: map[string]bool{}}
+				s := &settlement{target: t}
 				b.quotes[t] = s
 				b.order = append(b.order, s)
 			}
