@@ -138,6 +138,16 @@ drill: servers ## rehearse incidents on real processes at full size and write wh
 cluster: servers ## three NATS servers, Redis Sentinels, Redis Cluster: leaders, masters, a quorum lost under load; prints the figures (TEST_SIZE=soak for hours)
 	TEST_SIZE=$(or $(TEST_SIZE),nightly) go test -count=1 -v -timeout 12h ./services/allinone/cluster
 
+.PHONY: partition
+partition: redis ## hosts as network namespaces that lose each other in silence, under load; needs root and iproute2 (ROUNDS=3, SEED=n)
+	@test "$$(id -u)" = 0 || { echo 'partition: NOT RUN, it makes network namespaces and needs root: sudo make partition' >&2; exit 1; }
+	@command -v ip >/dev/null || $(MAKE) --no-print-directory debian PACKAGES=iproute2
+	@mkdir -p $(BIN); go test -c -tags partition -o $(BIN)/partition.test ./services/allinone/cluster
+	@# In namespaces of its own: the machine's network is not touched, and the kernel takes all of it away with the last process, also after a kill.
+	@cd services/allinone/cluster && unshare --net --mount --pid --fork --kill-child --mount-proc \
+		env PARTITION_SEED='$(SEED)' PARTITION_ROUNDS='$(or $(ROUNDS),$(if $(filter soak,$(TEST_SIZE)),200,3))' \
+		$(BIN)/partition.test -test.v -test.timeout 24h -test.run '^TestPartitions'
+
 .PHONY: upgrade
 upgrade: servers ## follow the upgrade runbook under load, from FROM=<commit> to this checkout, back, and here again
 	@test -n '$(FROM)' || { echo 'say which version to come from: make upgrade FROM=<commit>' >&2; exit 2; }
@@ -172,7 +182,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 RELEASE_BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=true -tags timetzdata -ldflags='-s -w'
 
 # The proofs at their larger sizes. Each step is a target of its own; all are run, and those that failed are named at the end.
-NIGHTLY_STEPS := simulate sized chaos powercut drill fuzz reproducible vulncheck
+NIGHTLY_STEPS := simulate sized chaos powercut partition drill fuzz reproducible vulncheck
 
 .PHONY: nightly
 nightly: servers ## the proofs at the size of a night: about an hour (STEPS=... runs only these)

@@ -15,7 +15,6 @@ import (
 	"go.uber.org/zap"
 
 	"quittance.internal/libs/platform/env"
-	"quittance.internal/libs/platform/freeaddr"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/services/allinone/processtest"
 )
@@ -39,14 +38,20 @@ type natsCluster struct {
 // copies of each declared. Only the addresses and the folder of the store are changed.
 func startNATS(tb testing.TB) *natsCluster {
 	tb.Helper()
+	return startNATSIn(tb, loopback{tb})
+}
+
+// startNATSIn is startNATS on the hosts nats-1, nats-2 and nats-3 of a network.
+func startNATSIn(tb testing.TB, hosts network) *natsCluster {
+	tb.Helper()
 	c := &natsCluster{
 		tb: tb, names: []string{"nats-1", "nats-2", "nats-3"}, secrets: tb.TempDir(),
 		servers: map[string]*processtest.Process{}, monitor: map[string]string{}, disks: map[string]string{},
 	}
 	var clients, routes []string
-	for range c.names {
-		clients = append(clients, freeaddr.New(tb))
-		routes = append(routes, freeaddr.New(tb))
+	for _, name := range c.names {
+		clients = append(clients, hosts.address(name))
+		routes = append(routes, hosts.address(name))
 	}
 	prepare := exec.CommandContext(tb.Context(), "sh", filepath.Join(deployDir, "prepare.sh"))
 	prepare.Env = []string{"PATH=" + os.Getenv("PATH"), "CONFIG=" + deployDir, "SECRETS=" + c.secrets, "NATS=" + strings.Join(clients, ",")}
@@ -55,7 +60,7 @@ func startNATS(tb testing.TB) *natsCluster {
 	}
 	binary := processtest.NATSServer(tb)
 	for i, name := range c.names {
-		root, http := tb.TempDir(), freeaddr.New(tb)
+		root, http := tb.TempDir(), hosts.address(name)
 		etc, run := filepath.Join(root, "etc", "nats"), filepath.Join(root, "run", "secrets")
 		replaced := strings.NewReplacer(`"0.0.0.0:4222"`, `"`+clients[i]+`"`, `"0.0.0.0:8222"`, `"`+http+`"`, `"0.0.0.0:6222"`, `"`+routes[i]+`"`,
 			`"/data"`, `"`+filepath.Join(root, "data")+`"`, "20GB", "1GB")
@@ -69,6 +74,7 @@ func startNATS(tb testing.TB) *natsCluster {
 		c.monitor[name], c.disks[name] = "http://"+http, filepath.Join(root, "data")
 		c.servers[name] = processtest.New(tb, name, binary, "http://"+http+"/healthz", nil)
 		c.servers[name].Args = []string{"-c", filepath.Join(etc, "cluster.conf")}
+		hosts.place(name, c.servers[name])
 		c.servers[name].Start()
 	}
 	for _, s := range c.servers {

@@ -38,6 +38,8 @@ type tester struct {
 	done chan struct{} // closed when everything given was answered 2xx
 	hold sync.Mutex    // held while nothing new is to be given
 	held bool          // by the test itself, in pause
+	// unheard: answers may be lost on their way, and a delivery without one says nothing against ingress.
+	unheard bool
 
 	mu      sync.Mutex
 	open    int                  // events given and not yet answered 2xx

@@ -20,7 +20,6 @@ import (
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/quote"
-	"quittance.internal/libs/platform/freeaddr"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/natsstream/natstest"
 	"quittance.internal/libs/platform/redisquote"
@@ -28,7 +27,11 @@ import (
 	"quittance.internal/services/operator/scenario"
 )
 
-const secret = "whsec_cluster_0123456789abcdef"
+const (
+	secret = "whsec_cluster_0123456789abcdef"
+	// outside is the host of the mail server, of the test itself and of Stripe's side.
+	outside = "outside"
+)
 
 // stores is where a world keeps things.
 type stores struct {
@@ -37,6 +40,7 @@ type stores struct {
 	operator *natsstream.Log
 	monitors string // as NATS_MONITOR_URL takes them; "" is DURABILITY=relaxed
 	redis    func(user string) redisquote.Config
+	hosts    network // where the services are; nil is loopback
 }
 
 // world is ingress, payments and notifier as processes on stores, with quotes that can be paid.
@@ -58,7 +62,10 @@ type world struct {
 // within seconds, and not within a quarter of an hour.
 func newWorld(tb testing.TB, s stores) *world {
 	tb.Helper()
-	w := &world{tb: tb, stores: s, mail: processtest.StartMail(tb), expect: map[string]scenario.Expectation{}}
+	if s.hosts == nil {
+		s.hosts = loopback{tb}
+	}
+	w := &world{tb: tb, stores: s, mail: processtest.StartMailAt(tb, s.hosts.address(outside)), expect: map[string]scenario.Expectation{}}
 	var err error
 	if w.cache, err = redisquote.Open(tb.Context(), s.redis("operator")); err != nil {
 		tb.Fatal(err)
@@ -68,16 +75,17 @@ func newWorld(tb testing.TB, s stores) *world {
 	if s.monitors == "" {
 		durability = "DURABILITY=relaxed"
 	}
-	public, admin, payments, notifier := freeaddr.New(tb), freeaddr.New(tb), freeaddr.New(tb), freeaddr.New(tb)
+	public, admin, payments, notifier := s.hosts.address("ingress"), s.hosts.address("ingress"), s.hosts.address("payments"), s.hosts.address("notifier")
 	w.webhooks, w.metrics = "http://"+public+"/webhooks/stripe", "http://"+payments+"/metrics"
 	start := func(service, probe string) *processtest.Process {
 		nats := s.nats(service)
 		p := processtest.New(tb, service, processtest.Binary(tb, service+"/cmd/"+service, ""), "http://"+probe+"/readyz", []string{
 			"NATS_URL=" + nats.URL.Reveal(), "REDIS_URL=" + s.redis("payments").URL.Reveal(), durability, "NATS_MONITOR_URL=" + s.monitors, "MODE=test", "LOG_LEVEL=info",
-			"STRIPE_WEBHOOK_SECRETS=cluster=" + secret, "SMTP_URL=smtp://" + w.mail.Addr, "MAIL_FROM=quotes@seller.example", "PUBLIC_URL=http://127.0.0.1:1",
+			"STRIPE_WEBHOOK_SECRETS=cluster=" + secret, "SMTP_URL=smtp://" + w.mail.Addr + "?tls=off", "MAIL_FROM=quotes@seller.example", "PUBLIC_URL=http://127.0.0.1:1",
 			"INGRESS_ADDR=" + public, "INGRESS_ADMIN_ADDR=" + admin, "PAYMENTS_ADDR=" + payments, "NOTIFIER_ADDR=" + notifier,
 			"MAIL_LEASE=12s", "MAIL_SEND_TIMEOUT=10s", "MAIL_AMBIGUOUS_AFTER=1s", "MAIL_RETRY_AFTER=500ms",
 		})
+		s.hosts.place(service, p)
 		p.Start()
 		return p
 	}

@@ -33,7 +33,13 @@ type MailServer struct {
 // StartMail starts a server that accepts everything; it ends with the test.
 func StartMail(tb testing.TB) *MailServer {
 	tb.Helper()
-	m := &MailServer{tb: tb, Addr: freeaddr.New(tb), accepted: map[string][]string{}}
+	return StartMailAt(tb, freeaddr.New(tb))
+}
+
+// StartMailAt is StartMail on an address of the caller's.
+func StartMailAt(tb testing.TB, addr string) *MailServer {
+	tb.Helper()
+	m := &MailServer{tb: tb, Addr: addr, accepted: map[string][]string{}}
 	m.Up()
 	tb.Cleanup(m.Down)
 	return m
