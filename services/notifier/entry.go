@@ -3,6 +3,7 @@ package notifier
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"quittance.internal/libs/domain/delivery"
@@ -139,12 +140,15 @@ type rules struct {
 
 // next decides what may be done with the entry at that time, and how long to wait where the answer is moveWait. It is
 // the whole protocol of reliability.md §3.2 but for the effects.
-func (r rules) next(e Entry, now time.Time) (move, time.Duration) {
+//
+// A time that a clock far ahead has written must not hold a mail back until that time comes: a lease ends, too, when the entry has
+// been seen unchanged for as long as a lease lasts, seen by the reader's own watch; and a wait that no rule of ours makes is none.
+func (r rules) next(e Entry, now time.Time, unchanged time.Duration) (move, time.Duration) {
 	if e.Final() {
 		return moveDone, 0
 	}
-	if now.Before(e.LeaseUntil) {
-		return moveWait, e.LeaseUntil.Sub(now)
+	if now.Before(e.LeaseUntil) && unchanged < r.lease {
+		return moveWait, min(e.LeaseUntil.Sub(now), r.lease-unchanged)
 	}
 	if e.State == StateSending {
 		return moveUnknown, 0
@@ -152,8 +156,8 @@ func (r rules) next(e Entry, now time.Time) (move, time.Duration) {
 	if e.State == StateAmbiguous && (r.policy == PolicyPark || e.Resends > 0) {
 		return movePark, 0
 	}
-	if now.Before(e.NotBefore) {
-		return moveWait, e.NotBefore.Sub(now)
+	if wait := e.NotBefore.Sub(now); wait > 0 && wait <= max(r.ambiguousAfter, r.retry.After(math.MaxUint64)) {
+		return moveWait, wait
 	}
 	return moveClaim, 0
 }

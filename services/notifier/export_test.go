@@ -180,7 +180,7 @@ func (p Pool) Sweep(ctx context.Context) { p.p.sweep(ctx) }
 
 // Decide is rules.next.
 func Decide(c Config, e Entry, now time.Time) (string, time.Duration) {
-	m, wait := c.withDefaults().rules().next(e, now)
+	m, wait := c.withDefaults().rules().next(e, now, 0)
 	return map[move]string{
 		moveClaim: "claim", moveWait: "wait", moveUnknown: "unknown", movePark: "park", moveDone: "done",
 	}[m], wait

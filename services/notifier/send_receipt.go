@@ -39,6 +39,7 @@ type sender struct {
 	publicURL string
 	// sendTimeout bounds one mail's conversation, also one that trickles byte by byte.
 	sendTimeout time.Duration
+	watch       watch
 }
 
 // newSender lacks compose.
@@ -107,7 +108,7 @@ func (s *sender) sendReceipt(ctx context.Context, j job) (Entry, error) {
 func (s *sender) claim(ctx context.Context, j job) (receipt, line, error) {
 	old, err := s.ledger.read(ctx, j.key)
 	for ; err == nil; old, err = s.ledger.read(ctx, j.key) {
-		move, wait := j.rules.next(old.entry, s.now())
+		move, wait := j.rules.next(old.entry, s.now(), s.watch.unchanged(old, s.now()))
 		var next Entry
 		switch move {
 		case moveDone:
