@@ -14,11 +14,7 @@ import (
 func (l *Log) Append(ctx context.Context, m Message, last uint64) (Stored, error) {
 	msg := m.natsMsg()
 	msg.Header.Set(jetstream.ExpectedLastSeqHeader, strconv.FormatUint(last, 10))
-	future, err := l.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0), jetstream.WithStallWait(stallWait))
-	r := Result{Err: err}
-	if err == nil {
-		r = await(ctx, future)
-	}
+	r := l.pub.publish(ctx, msg)
 	if r.Err == nil {
 		return l.settled(ctx, m.Subject, r.Stored)
 	}

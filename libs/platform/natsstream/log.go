@@ -42,13 +42,6 @@ const (
 
 	headerExpectedSubject = "Nats-Expected-Last-Subject-Sequence-Subject"
 	headerPending         = "Nats-Num-Pending"
-
-	// maxPending bounds the publications of one process that wait for their PubAck; beyond it a publication waits up
-	// to stallWait and then is ErrUnavailable.
-	maxPending = 8192
-	stallWait  = 2 * time.Second
-	// ackTimeout frees the place of a publication that was never answered; callers have given up long before.
-	ackTimeout = 10 * time.Second
 )
 
 // Message is what to publish.
@@ -85,6 +78,7 @@ type Record struct {
 type Log struct {
 	nc    *nats.Conn
 	js    jetstream.JetStream
+	pub   *publisher
 	store *store // nil without a barrier
 
 	together bool // the server syncs each message by itself
@@ -92,11 +86,11 @@ type Log struct {
 
 // NewLog returns a Log over nc that takes the server's word for what is stored; see OpenLog.
 func NewLog(nc *nats.Conn) (*Log, error) {
-	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(maxPending), jetstream.WithPublishAsyncTimeout(ackTimeout))
+	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, fmt.Errorf("open jetstream: %w", err)
 	}
-	return &Log{nc: nc, js: js}, nil
+	return &Log{nc: nc, js: js, pub: newPublisher(nc)}, nil
 }
 
 // JetStream gives access to consumers and buckets.
@@ -105,7 +99,13 @@ func (l *Log) JetStream() jetstream.JetStream { return l.js }
 // Fact stores a message whose subject may be taken once, for ever. It answers Stored{Taken: true} when it was taken
 // before, ErrGuard when m.Absent was not empty, and ErrUnavailable for everything that may be repeated.
 func (l *Log) Fact(ctx context.Context, m Message) (Stored, error) {
-	return l.Facts(ctx, []Message{m})[0].unpack()
+	r := factAnswer(m, l.pub.publish(ctx, m.fact()))
+	if r.Err == nil || errors.Is(r.Err, ErrGuard) {
+		if err := l.Durable(ctx); err != nil {
+			return Stored{}, err
+		}
+	}
+	return r.Stored, r.Err
 }
 
 // Result is Fact's answer for one message of several.
@@ -113,8 +113,6 @@ type Result struct {
 	Stored Stored
 	Err    error
 }
-
-func (r Result) unpack() (Stored, error) { return r.Stored, r.Err }
 
 // Facts is Fact for several messages of one stream, all under way at one time. The answers are in the order of the messages.
 func (l *Log) Facts(ctx context.Context, messages []Message) []Result {
@@ -132,29 +130,20 @@ func (l *Log) Facts(ctx context.Context, messages []Message) []Result {
 
 // eachFact publishes each message by itself.
 func (l *Log) eachFact(ctx context.Context, messages []Message) []Result {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	results := make([]Result, len(messages))
-	futures := make([]jetstream.PubAckFuture, len(messages))
+	under := make([]publication, len(messages))
 	for i, m := range messages {
-		futures[i], results[i].Err = l.js.PublishMsgAsync(m.fact(), jetstream.WithRetryAttempts(0), jetstream.WithStallWait(stallWait))
+		under[i], results[i].Err = l.pub.send(ctx, m.fact())
 	}
 	for i, m := range messages {
 		if results[i].Err == nil {
-			results[i] = await(ctx, futures[i])
+			results[i] = l.pub.await(ctx, under[i])
 		}
 		results[i] = factAnswer(m, results[i])
 	}
 	return results
-}
-
-func await(ctx context.Context, future jetstream.PubAckFuture) Result {
-	select {
-	case ack := <-future.Ok():
-		return Result{Stored: Stored{Stream: ack.Stream, Sequence: ack.Sequence, Taken: ack.Duplicate}}
-	case err := <-future.Err():
-		return Result{Err: err}
-	case <-ctx.Done():
-		return Result{Err: ctx.Err()}
-	}
 }
 
 func factAnswer(m Message, r Result) Result {
@@ -178,11 +167,7 @@ func (l *Log) Command(ctx context.Context, m Message, aggregate string, last uin
 	msg := m.natsMsg()
 	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(last, 10))
 	msg.Header.Set(headerExpectedSubject, aggregate)
-	future, err := l.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0), jetstream.WithStallWait(stallWait))
-	r := Result{Err: err}
-	if err == nil {
-		r = await(ctx, future)
-	}
+	r := l.pub.publish(ctx, msg)
 	if r.Err == nil && !r.Stored.Taken {
 		return l.settled(ctx, m.Subject, r.Stored)
 	}
