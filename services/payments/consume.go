@@ -27,6 +27,14 @@ const (
 	drainTimeout = 15 * time.Second
 	// giveBackTimeout is how long a worker that stops waits for what NATS had sent it.
 	giveBackTimeout = 2 * time.Second
+	// pulledBytes is how much NATS sends ahead of what is in hand, of each stream.
+	pulledBytes = 4 << 20
+	// inHand and inHandOfEach bound what is in hand of each stream, from the queue to the answer, by the larger of the two: a batch of
+	// usual events, some 4 KB each, in each of the three steps and a fourth that waits. Larger events make smaller batches. By
+	// number alone a backlog of events as large as ingress takes would need gigabytes.
+	inHand, inHandOfEach = 16 << 20, 16 << 10
+	// beside is what a message takes beside its body: headers, and what hangs on it.
+	beside = 1 << 10
 )
 
 // consume works on a stream until ctx ends. A consumer that is missing or lost is waited for: that is an operator's
@@ -50,15 +58,22 @@ func (w *worker) consumeOnce(ctx context.Context, stream string) error {
 		return fmt.Errorf("open consumer %s of %s (declare it with: quotectl declare): %w", natsstream.DurablePayments, stream, err)
 	}
 	messages := make(chan jetstream.Msg, 2*w.cfg.Batch)
+	held := newAllowance(w.cfg.Batch)
+	taking, stopTaking := context.WithCancel(ctx)
+	defer stopTaking()
 	take := func(m jetstream.Msg) {
+		if held.take(taking, m) != nil {
+			_ = m.Nak()
+			return
+		}
 		select {
 		case messages <- m:
-		case <-ctx.Done():
+		case <-taking.Done():
 			_ = m.Nak()
 		}
 	}
 	lost := make(chan error, 1)
-	subscription, err := consumer.Consume(take, jetstream.PullMaxMessages(2*w.cfg.Batch),
+	subscription, err := consumer.Consume(take, jetstream.PullMaxBytes(pulledBytes),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 			if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) {
 				select {
@@ -70,9 +85,10 @@ func (w *worker) consumeOnce(ctx context.Context, stream string) error {
 	if err != nil {
 		return fmt.Errorf("consume %s: %w", stream, err)
 	}
-	line := w.newAssembly(ctx)
+	line := w.newAssembly(ctx, held)
 	defer line.finish()
 	defer giveBack(subscription, messages)
+	defer stopTaking()
 	lag := time.NewTicker(5 * time.Second)
 	defer lag.Stop()
 	for {
@@ -141,6 +157,7 @@ func (w *worker) reportLag(ctx context.Context, consumer jetstream.Consumer, str
 // committed, and offers only what that one has not published.
 type assembly struct {
 	w       *worker
+	held    *allowance      // given back when a batch is answered
 	ctx     context.Context //nolint:containedctx // of the one call of consumeOnce that the assembly lives in
 	decoded chan *attempt
 	applied chan *attempt
@@ -150,11 +167,12 @@ type assembly struct {
 // attempt is a batch on its way; err is why it has to be tried again.
 type attempt struct {
 	batch *batch
+	held  int64 // see allowance
 	err   error
 }
 
-func (w *worker) newAssembly(ctx context.Context) *assembly {
-	a := &assembly{w: w, ctx: ctx, decoded: make(chan *attempt), applied: make(chan *attempt)}
+func (w *worker) newAssembly(ctx context.Context, held *allowance) *assembly {
+	a := &assembly{w: w, held: held, ctx: ctx, decoded: make(chan *attempt), applied: make(chan *attempt)}
 	a.steps.Go(func() {
 		defer close(a.applied)
 		for at := range a.decoded {
@@ -167,6 +185,7 @@ func (w *worker) newAssembly(ctx context.Context) *assembly {
 		for at := range a.applied {
 			w.conclude(ctx, at)
 			w.gate.RUnlock()
+			a.held.giveBack(at.held)
 		}
 	})
 	return a
@@ -174,7 +193,7 @@ func (w *worker) newAssembly(ctx context.Context) *assembly {
 
 // take decodes a batch and hands it on.
 func (a *assembly) take(messages []jetstream.Msg) {
-	a.decoded <- &attempt{batch: a.w.decoded(messages)}
+	a.decoded <- &attempt{batch: a.w.decoded(messages), held: a.held.of(messages)}
 }
 
 // decoded makes a batch of messages and decodes it.

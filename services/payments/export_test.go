@@ -7,6 +7,9 @@ import (
 	"go.uber.org/zap"
 )
 
+// MostHeld is how many bytes of a stream a worker with batches of usual size holds, and NATS on its way to it, at the most.
+const MostHeld = inHand + pulledBytes
+
 // SweepOnce runs one sweep of a worker with this configuration.
 func SweepOnce(ctx context.Context, cfg Config) error {
 	s, err := New(ctx, cfg, zap.NewNop())
