@@ -292,7 +292,7 @@ func (w *worker) answer(it *item) {
 	var err error
 	if it.err != nil {
 		after := delivery.Backoff(it.attempt)
-		w.log.Warn("message delayed", append(it.fields(), zap.Duration("retry_after", after), zap.Error(it.err))...)
+		w.log.Warn("message delayed", zap.Inline(it), zap.Duration("retry_after", after), zap.Error(it.err))
 		err = it.msg.NakWithDelay(after)
 	} else if it.out.Outcome == projection.Dead {
 		err = it.msg.TermWithReason(it.out.Reason)
@@ -300,6 +300,6 @@ func (w *worker) answer(it *item) {
 		err = it.msg.Ack()
 	}
 	if err != nil {
-		w.log.Warn("message not answered, it will come again", append(it.fields(), zap.Error(err))...)
+		w.log.Warn("message not answered, it will come again", zap.Inline(it), zap.Error(err))
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/projection"
@@ -62,29 +63,43 @@ func (it *item) read(o projection.Outcome) {
 // open reports whether the item still has to be folded.
 func (it *item) open() bool { return !it.decided() && it.err == nil }
 
-// fields name the message in a log line. No personal data: ids, types and statuses only.
-func (it *item) fields() []zap.Field { return it.appendFields(make([]zap.Field, 0, 12)) }
-
-func (it *item) appendFields(f []zap.Field) []zap.Field {
-	f = append(f, zap.String("stream", it.record.Stream), zap.Uint64("seq", it.record.Sequence),
-		zap.String("type", it.out.Type), zap.Uint64("attempt", it.attempt))
-	if it.out.EventID != "" {
-		f = append(f, zap.String("event_id", it.out.EventID))
-	}
-	if it.out.Quote != "" {
-		f = append(f, zap.String("quote_id", it.out.Quote))
-	}
-	if it.out.Account != "" {
-		f = append(f, zap.String("account", it.out.Account))
-	}
-	if trace := it.record.Header.Get(event.HeaderTraceParent); trace != "" {
-		f = append(f, zap.String("trace_id", trace))
-	}
-	return f
+// MarshalLogObject implements zapcore.ObjectMarshaler: it names the message in a log line, without a list of fields. No personal
+// data: ids, types and statuses only.
+func (it *item) MarshalLogObject(line zapcore.ObjectEncoder) error {
+	line.AddString("stream", it.record.Stream)
+	line.AddUint64("seq", it.record.Sequence)
+	line.AddString("type", it.out.Type)
+	line.AddUint64("attempt", it.attempt)
+	addText(line, "event_id", it.out.EventID)
+	addText(line, "quote_id", it.out.Quote)
+	addText(line, "account", it.out.Account)
+	addText(line, "trace_id", it.record.Header.Get(event.HeaderTraceParent))
+	return nil
 }
 
-// logged writes the one wide line of a message. It uses room for the line's fields and returns it for the next one.
-func (w *worker) logged(it *item, took time.Duration, room []zap.Field) []zap.Field {
+// settled is what became of a message, for a log line.
+type settled redisquote.Outcome
+
+// MarshalLogObject implements zapcore.ObjectMarshaler.
+func (s *settled) MarshalLogObject(line zapcore.ObjectEncoder) error {
+	line.AddString("outcome", s.Outcome)
+	addText(line, "reason", s.Reason)
+	if s.After != "" {
+		line.AddString("before", s.Before)
+		line.AddString("after", s.After)
+	}
+	return nil
+}
+
+// addText leaves out what is empty.
+func addText(line zapcore.ObjectEncoder, key, value string) {
+	if value != "" {
+		line.AddString(key, value)
+	}
+}
+
+// logged writes the one wide line of a message.
+func (w *worker) logged(it *item, took time.Duration) {
 	level, text := zap.InfoLevel, "message settled"
 	switch it.out.Outcome {
 	case projection.Dead:
@@ -92,17 +107,7 @@ func (w *worker) logged(it *item, took time.Duration, room []zap.Field) []zap.Fi
 	case projection.Refused:
 		level, text = zap.WarnLevel, "message refused"
 	}
-	entry := w.log.Check(level, text)
-	if entry == nil {
-		return room
+	if line := w.log.Check(level, text); line != nil {
+		line.Write(zap.Inline(it), zap.Inline((*settled)(&it.out)), zap.Duration("took", took))
 	}
-	f := append(it.appendFields(room[:0]), zap.String("outcome", it.out.Outcome), zap.Duration("took", took))
-	if it.out.Reason != "" {
-		f = append(f, zap.String("reason", it.out.Reason))
-	}
-	if it.out.After != "" {
-		f = append(f, zap.String("before", it.out.Before), zap.String("after", it.out.After))
-	}
-	entry.Write(f...)
-	return f
 }

@@ -10,7 +10,6 @@ import (
 	"strconv"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/zap"
 
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/projection"
@@ -390,7 +389,6 @@ func (b *batch) report() {
 	now := b.w.cfg.Now()
 	took := now.Sub(b.began)
 	b.w.metrics.batch.Observe(float64(len(b.items)))
-	var fields []zap.Field
 	for _, it := range b.items {
 		if it.err != nil {
 			b.w.metrics.messages.WithLabelValues(it.record.Stream, "delayed").Inc()
@@ -400,6 +398,6 @@ func (b *batch) report() {
 		if it.out.Outcome == projection.Applied && !it.change.Created.IsZero() {
 			b.w.metrics.settled.Observe(now.Sub(it.change.Created).Seconds())
 		}
-		fields = b.w.logged(it, took, fields)
+		b.w.logged(it, took)
 	}
 }
