@@ -15,7 +15,7 @@ import (
 func TestAWorkerHoldsNoMoreBytesThanItMay(t *testing.T) {
 	r := newRig(t)
 	r.run()
-	r.redis.Stop() // nothing gets done
+	r.redis.Stop()                        // nothing gets done
 	const messages, size = 100, 400 << 10 // 40 MB
 	filling := strings.Repeat("x", size)
 	for i := range messages {
