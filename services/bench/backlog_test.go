@@ -233,24 +233,29 @@ func store(tb testing.TB, log *natsstream.Log, messages []natsstream.Message) {
 func (bl backlog) wantSettled(tb testing.TB, log *natsstream.Log, cache redis.UniversalClient) {
 	tb.Helper()
 	keys := redisquote.NewKeys(redisquote.Generation)
-	pipe := cache.Pipeline()
-	statuses := make([]*redis.StringCmd, bl.quotes)
-	for i := range bl.quotes {
-		statuses[i] = pipe.HGet(tb.Context(), keys.Pay(event.Platform, quoteID(i)), redisquote.FieldStatus)
-	}
-	if _, err := pipe.Exec(tb.Context()); err != nil {
-		tb.Fatal(err)
-	}
-	for i, s := range statuses {
-		if want := bl.burst(i).status; s.Val() != want {
-			tb.Fatalf("status of %s (%s) is %q, want %q", quoteID(i), mix[i%len(mix)], s.Val(), want)
+	const together = 10_000
+	for first := 0; first < bl.quotes; first += together {
+		pipe := cache.Pipeline()
+		var statuses []*redis.StringCmd
+		for i := first; i < min(first+together, bl.quotes); i++ {
+			statuses = append(statuses, pipe.HGet(tb.Context(), keys.Pay(event.Platform, quoteID(i)), redisquote.FieldStatus))
+		}
+		if _, err := pipe.Exec(tb.Context()); err != nil {
+			tb.Fatal(err)
+		}
+		for n, s := range statuses {
+			if i := first + n; s.Val() != bl.burst(i).status {
+				tb.Fatalf("status of %s (%s) is %q, want %q", quoteID(i), mix[i%len(mix)], s.Val(), bl.burst(i).status)
+			}
 		}
 	}
 	stream, err := log.JetStream().Stream(tb.Context(), event.StreamQuotes)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	info, err := stream.Info(tb.Context(), jetstream.WithSubjectFilter("quote.paid.>"))
+	ctx, cancel := context.WithTimeout(tb.Context(), 2*time.Minute) // the names of millions of subjects come in pages
+	defer cancel()
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter("quote.paid.>"))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -21,25 +21,37 @@ const growthPatience = time.Hour
 // takes events into the log that is there. Each is one run: it takes minutes, and a minute's worth of noise evens out.
 func BenchmarkGrowth(b *testing.B) {
 	set := readSettings(b)
-	sizes := os.Getenv("GROWTH")
-	if sizes == "" {
-		sizes = "10000,100000"
-	}
+	sizes := growthSizes(b)
 	for b.Loop() {
 		b.ReportMetric(0, "ns/op")
 		t := summarize("growth", "A log that grows, NATS with its default sync: one run for each size", "events (quotes)",
 			"drained per second: all, first / last 10,000", "CPU s per 1,000: first / last 10,000", "worker MB: most while draining", "worker MB: started anew",
-			"NATS / Redis MB", "s to start: payments / NATS", "s to fold all again (worker MB)", "ingress: acks/s, CPU s per 1,000")
-		for part := range strings.SplitSeq(sizes, ",") {
-			n, err := strconv.Atoi(part)
-			if err != nil || n < 1000 {
-				b.Fatalf("GROWTH is %q, want numbers from 1000, such as 10000,1000000", sizes)
-			}
+			"NATS / Redis MB", "log on disk, GB", "s to start: payments / NATS", "s to fold all again (worker MB)", "ingress: acks/s, CPU s per 1,000")
+		for _, n := range sizes {
 			g := newGrowth(b, set, n)
 			t.row(g.run()...)
 			g.drop()
 		}
 	}
+}
+
+// growthSizes reads GROWTH. Sizes that this machine has no room for are refused before anything has begun.
+func growthSizes(b *testing.B) []int {
+	b.Helper()
+	value := os.Getenv("GROWTH")
+	if value == "" {
+		value = "10000,100000"
+	}
+	var sizes []int
+	for part := range strings.SplitSeq(value, ",") {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 1000 {
+			b.Fatalf("GROWTH is %q, want numbers from 1000, such as 10000,1000000", value)
+		}
+		needRoom(b, n)
+		sizes = append(sizes, n)
+	}
+	return sizes
 }
 
 // growth is one size's servers.
@@ -56,6 +68,20 @@ func newGrowth(b *testing.B, set settings, events int) *growth {
 	s := &stage{tb: b, nats: startNATS(b, syncDefault), redis: redistest.Start(b), backlog: backlog, base: set.base}
 	s.cache = s.redis.Client()
 	return &growth{stage: s, set: set}
+}
+
+// storeEvents stores the backlog and tells how far it is.
+func (g *growth) storeEvents() {
+	g.tb.Helper()
+	const often = 500_000
+	stored := 0
+	g.backlog.inTurn(func(messages []natsstream.Message) {
+		store(g.tb, g.nats.log, messages)
+		if before := stored; before/often != (before+len(messages))/often {
+			progress("growth: %d of %d are stored", before+len(messages), g.backlog.events)
+		}
+		stored += len(messages)
+	})
 }
 
 func (g *growth) drop() {
@@ -75,7 +101,7 @@ func (g *growth) run() []string {
 	g.backlog.storeQuotes(g.tb, g.nats.log)
 	g.until("the quotes are known", func() error { return g.left(event.StreamQuotes) })
 	say("storing the events")
-	g.backlog.storeEvents(g.tb, g.nats.log)
+	g.storeEvents()
 	say("draining")
 	d := g.drainAll(worker)
 	g.backlog.wantSettled(g.tb, g.nats.log, g.cache)
@@ -89,6 +115,7 @@ func (g *growth) run() []string {
 
 	say("starting NATS anew")
 	g.nats.proc.stop()
+	onDisk := sizeOf(g.tb, g.nats.store)
 	began := time.Now()
 	g.nats.launch(syncDefault, strings.TrimPrefix(g.nats.url, "nats://"))
 	g.until("the connection to NATS is back", func() error { return natsstream.Ready(g.nats.log.JetStream().Conn()) })
@@ -110,7 +137,7 @@ func (g *growth) run() []string {
 		fmt.Sprintf("%d (%d)", events, g.backlog.quotes),
 		fmt.Sprintf("%.0f, %.0f / %.0f", float64(events)/d.took.Seconds(), d.first.rate, d.last.rate),
 		fmt.Sprintf("%.3f / %.3f", d.first.cpu, d.last.cpu), megabytes(d.memory), megabytes(idle),
-		megabytes(natsMB) + " / " + megabytes(redisMB),
+		megabytes(natsMB) + " / " + megabytes(redisMB), fmt.Sprintf("%.1f", float64(onDisk)/1e9),
 		fmt.Sprintf("%.1f / %.1f", toStart.Seconds(), natsStart.Seconds()),
 		fmt.Sprintf("%.0f (%s)", toFold.Seconds(), megabytes(foldMB)),
 		fmt.Sprintf("%.0f, %.3f", l.perSecond(), l.cpuPer1k()),
@@ -121,10 +148,15 @@ func megabytes(n int64) string { return fmt.Sprintf("%.0f", float64(n)/1e6) }
 
 func (g *growth) until(what string, f func() error) {
 	g.tb.Helper()
+	told := time.Now()
 	for deadline := time.Now().Add(growthPatience); ; wait(g.tb, 50*time.Millisecond) {
 		err := f()
 		if err == nil {
 			return
+		}
+		if time.Since(told) > 15*time.Second {
+			told = time.Now()
+			progress("growth: not yet: %s: %v", what, err)
 		}
 		if time.Now().After(deadline) {
 			g.tb.Fatalf("not within %s: %s: %v", growthPatience, what, err)

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -52,6 +54,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	folder = dir
+	go cleanUpWhenInterrupted()
 	code := m.Run()
 	_ = os.RemoveAll(dir)
 	printSummary(os.Stdout) // b.Log shows nothing without -v
@@ -62,6 +65,16 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+// cleanUpWhenInterrupted leaves no gigabytes behind when somebody has seen enough.
+func cleanUpWhenInterrupted() {
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	<-interrupted
+	killAll()
+	_ = os.RemoveAll(folder)
+	os.Exit(130)
 }
 
 // play is a role's main. It ends when its standard input does, so that no role outlives the benchmark that started it.

@@ -2,7 +2,6 @@ package bench_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -29,6 +28,9 @@ const (
 	// syncAlways is what we recommend and what DURABILITY=server demands: an acknowledged message is on the disk.
 	syncAlways syncMode = "always"
 )
+
+// natsPatience bounds the start and the end of a NATS server: with five million messages each may take half a minute.
+const natsPatience = 5 * time.Minute
 
 // natsServer is a NATS server as a process of its own.
 type natsServer struct {
@@ -107,8 +109,8 @@ func runNATS(ctx context.Context) error {
 		return fmt.Errorf("make nats-server: %w", err)
 	}
 	s.Start()
-	if !s.ReadyForConnections(20 * time.Second) {
-		return errors.New("nats-server is not ready after 20 s")
+	if !s.ReadyForConnections(natsPatience) {
+		return fmt.Errorf("nats-server is not ready after %s", natsPatience)
 	}
 	fmt.Fprintln(os.Stdout, s.ClientURL(), "http://"+s.MonitorAddr().String())
 	<-ctx.Done()

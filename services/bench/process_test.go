@@ -30,6 +30,20 @@ type process struct {
 	stop  func() // asks it to end, and waits
 }
 
+// running are the processes that have not ended, for an end before their time.
+var running sync.Map
+
+// killAll ends all processes at once and waits for them.
+func killAll() {
+	running.Range(func(key, _ any) bool {
+		if p, ok := key.(*process); ok {
+			_ = p.cmd.Process.Kill()
+			<-p.ended
+		}
+		return true
+	})
+}
+
 // startRole runs this binary again as one of the roles and returns it with the line that it printed when it could work.
 func startRole(tb testing.TB, name string, env ...string) (*process, string) {
 	tb.Helper()
@@ -122,7 +136,8 @@ func start(tb testing.TB, name string, cmd *exec.Cmd, env []string) *process {
 		tb.Fatal(err)
 	}
 	p := &process{tb: tb, name: name, cmd: cmd, stdin: stdin, log: log.Name(), ended: make(chan struct{})}
-	go func() { _ = cmd.Wait(); close(p.ended) }()
+	running.Store(p, true)
+	go func() { _ = cmd.Wait(); close(p.ended); running.Delete(p) }()
 	p.stop = sync.OnceFunc(p.end)
 	tb.Cleanup(p.stop)
 	return p
@@ -134,9 +149,13 @@ func (p *process) end() {
 	if self, err := os.Executable(); err == nil && p.cmd.Path != self {
 		_ = p.cmd.Process.Signal(os.Interrupt)
 	}
+	patience := 20 * time.Second
+	if p.name == "nats" {
+		patience = natsPatience
+	}
 	select {
 	case <-p.ended:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		_ = p.cmd.Process.Kill()
 		<-p.ended
 	}
