@@ -169,7 +169,7 @@ bench: redis ## ingress, worker and the way from webhook to mail beside their li
 	BENCH_DOCS=$${BENCH_DOCS-$(if $(BENCH_ONLY)$(BENCH_BASE),,$(CURDIR)/docs)} $(BIN)/bench -test.run '^$$' -test.bench '$(or $(BENCH),Ingress|Worker|Latency)' -test.benchtime 1x -test.timeout 60m
 
 .PHONY: growth
-growth: ## cost, memory and times as the log grows, into docs/performance.md; a million takes up to ten minutes and 8 GB of disk and memory (GROWTH=10000,100000)
+growth: ## cost, memory and times as the log grows, into docs/performance.md; a million takes five minutes and up, 3.5 GB of memory and 6 of disk, and where there is no room it says so first (GROWTH=10000,100000)
 	@$(MAKE) --no-print-directory bench BENCH=Growth
 
 .PHONY: fuzz
