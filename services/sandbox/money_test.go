@@ -19,6 +19,7 @@ import (
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/stripegate"
+	"quittance.internal/libs/platform/testsize"
 	"quittance.internal/services/sandbox"
 )
 
@@ -193,7 +194,7 @@ func TestTheAPIChargesWhatItsArithmeticSays(t *testing.T) {
 	r := mathrand.New(mathrand.NewPCG(seed, 0))
 	w := start(t, sandbox.Config{})
 	gate := stripegate.New(stripegate.Config{Key: env.NewSecret(sandbox.DefaultTestKey), Base: w.url})
-	for range 200 {
+	for range testsize.Of(t, 60, 1000, 20_000) {
 		d := payableQuote(r)
 		if got, err := charge(t.Context(), gate, d); err != nil || got != exactly(d) {
 			t.Fatalf("seed %d: the API charges %d for %+v (%v), want %d", seed, got, d, err, exactly(d))

@@ -13,6 +13,7 @@ import (
 	"github.com/stripe/stripe-go/v76"
 
 	"quittance.internal/libs/domain/quote"
+	"quittance.internal/libs/platform/testsize"
 )
 
 // excluded are the currencies of R49 and R50.
@@ -92,7 +93,7 @@ func TestRandomQuotesArePublishedShownAndChargedAlike(t *testing.T) {
 	s := open(t)
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
-	for range 60 {
+	for range testsize.Of(t, 20, 200, 3000) {
 		d := quote.Document{}
 		if err := json.Unmarshal([]byte(document), &d); err != nil {
 			t.Fatal(err)
