@@ -9,6 +9,9 @@ import (
 	"runtime/pprof"
 	"time"
 
+	"go.uber.org/zap"
+
+	"quittance.internal/libs/platform/env"
 	"quittance.internal/libs/platform/logging"
 	"quittance.internal/services/ingress"
 	"quittance.internal/services/notifier"
@@ -69,56 +72,33 @@ func keepLargestHeap(path string, stop <-chan struct{}) {
 	}
 }
 
-// runIngress is the service as a role, for a profile.
-func runIngress(ctx context.Context) error {
-	cfg, err := ingress.ConfigFromEnv(os.LookupEnv)
-	if err != nil {
-		return fmt.Errorf("read settings:\n%w", err)
-	}
-	log, err := logging.New(os.Stderr, cfg.LogLevel, "ingress")
-	if err != nil {
-		return err
-	}
-	defer log.Sync()
-	service, err := ingress.New(ctx, cfg, log)
-	if err != nil {
-		return err
-	}
-	return service.Run(ctx)
-}
+// The services as roles, for a profile.
+var (
+	runIngress  = role("ingress", ingress.ConfigFromEnv, func(c ingress.Config) string { return c.LogLevel }, ingress.New)
+	runPayments = role("payments", payments.ConfigFromEnv, func(c payments.Config) string { return c.LogLevel }, payments.New)
+	runNotifier = role("notifier", notifier.ConfigFromEnv, func(c notifier.Config) string { return c.LogLevel }, notifier.New)
+)
 
-// runPayments is the service as a role, for a profile.
-func runPayments(ctx context.Context) error {
-	cfg, err := payments.ConfigFromEnv(os.LookupEnv)
-	if err != nil {
-		return fmt.Errorf("read settings:\n%w", err)
+// role does what the main function of a service does.
+func role[C any, S interface {
+	Run(ctx context.Context) error
+}](
+	name string, read func(env.Lookup) (C, error), level func(C) string, create func(context.Context, C, *zap.Logger) (S, error),
+) func(context.Context) error {
+	return func(ctx context.Context) error {
+		cfg, err := read(os.LookupEnv)
+		if err != nil {
+			return fmt.Errorf("read settings:\n%w", err)
+		}
+		log, err := logging.New(os.Stderr, level(cfg), name)
+		if err != nil {
+			return err
+		}
+		defer log.Sync()
+		service, err := create(ctx, cfg, log)
+		if err != nil {
+			return err
+		}
+		return service.Run(ctx)
 	}
-	log, err := logging.New(os.Stderr, cfg.LogLevel, "payments")
-	if err != nil {
-		return err
-	}
-	defer log.Sync()
-	service, err := payments.New(ctx, cfg, log)
-	if err != nil {
-		return err
-	}
-	return service.Run(ctx)
-}
-
-// runNotifier is the service as a role, for a profile.
-func runNotifier(ctx context.Context) error {
-	cfg, err := notifier.ConfigFromEnv(os.LookupEnv)
-	if err != nil {
-		return fmt.Errorf("read settings:\n%w", err)
-	}
-	log, err := logging.New(os.Stderr, cfg.LogLevel, "notifier")
-	if err != nil {
-		return err
-	}
-	defer log.Sync()
-	service, err := notifier.New(ctx, cfg, log)
-	if err != nil {
-		return err
-	}
-	return service.Run(ctx)
 }
