@@ -42,11 +42,7 @@ func TestTheDoctorSaysWhatItCannotLookAt(t *testing.T) {
 	}
 	var tries atomic.Int32
 	relay := `{"relay":"mail.example:587, encryption starttls","error":"550 no, postmaster@kowalski.example"}`
-	sub, err := f.nats.Conn("notifier").Subscribe(doctor.SubjectRelay, func(m *nats.Msg) { tries.Add(1); _ = m.Respond([]byte(relay)) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = sub.Unsubscribe() }()
+	f.nats.Answer("notifier", doctor.SubjectRelay, func(m *nats.Msg) { tries.Add(1); _ = m.Respond([]byte(relay)) })
 
 	page := f.signedIn(viewerToken).open("/doctor").want(http.StatusOK).hides("postmaster@")
 	for check, want := range map[string]string{

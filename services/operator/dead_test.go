@@ -175,7 +175,7 @@ func TestParkedListTellsWhatIsWaitedForAndReleaseAsksTheWorker(t *testing.T) {
 	s.run("parked", "release", "evt_0", "--reason", "x").want(t, 1, "no payments worker listens", "next: start the payments worker")
 	var asked []natsstream.ParkedRequest
 	var mu sync.Mutex
-	sub, err := s.srv.Conn("worker").Subscribe(natsstream.ParkedSubject, func(m *natsMsg) {
+	s.srv.Answer("worker", natsstream.ParkedSubject, func(m *natsMsg) {
 		mu.Lock()
 		defer mu.Unlock()
 		var r natsstream.ParkedRequest
@@ -191,10 +191,6 @@ func TestParkedListTellsWhatIsWaitedForAndReleaseAsksTheWorker(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sub.Unsubscribe()
 	s.run("parked", "release", "--type", "charge.*", "--reason", "x").want(t, 0, "this would release 2 messages; next: the same with --yes")
 	s.run("parked", "release", "--type", "charge.*", "--reason", "x", "-o", "json").document(t)
 	released := s.run("parked", "release", "evt_0", "--reason", "ticket 1", "-o", "json")

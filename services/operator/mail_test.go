@@ -88,7 +88,7 @@ func TestResendAsksTheNotifierOnceAndIsJournaled(t *testing.T) {
 	s.mailed("main.q_1042.2.paid", "sent", time.Now().UTC())
 	s.run("mail", "resend", "q_1042", "--reason", "mailbox was full").want(t, 1, "no notifier runs", "next: start the notifier")
 	var asked []ledger.Request
-	sub, err := s.srv.Conn("notifier").Subscribe(ledger.Subject, func(m *natsMsg) {
+	s.srv.Answer("notifier", ledger.Subject, func(m *natsMsg) {
 		var r ledger.Request
 		if err := json.Unmarshal(m.Data, &r); err != nil {
 			t.Error(err)
@@ -100,10 +100,6 @@ func TestResendAsksTheNotifierOnceAndIsJournaled(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sub.Unsubscribe()
 	s.run("mail", "resend", "q_1042").want(t, 2, "--reason is missing")
 	s.run("mail", "resend", "q_1042", "--reason", "mailbox was full").want(t, 0, "main.q_1042.2.paid.1", "sent", "x@y")
 	s.run("mail", "resend", "q_1042", "--reason", "mailbox was full").want(t, 4, "was sent again already (resend 1, at ", "next: quotectl mail show q_1042; --again")
@@ -318,16 +314,12 @@ func TestMailPreviewAsksTheNotifier(t *testing.T) {
 	s.run("mail", "preview", "q_1042").want(t, 1, "no notifier runs", "next: start the notifier")
 	answer := `{"key":"main.q_1042.2.paid","from":"a@b.example","to":"maria@seller.example","subject":"Paid: Website","date":"2026-11-20T12:00:00Z","text":"Your quote was paid.\n","html":"<h1>paid</h1>","sha256":"aa"}`
 	var asked []string
-	sub, err := s.srv.Conn("notifier").Subscribe(ledger.SubjectPreview, func(m *natsMsg) {
+	s.srv.Answer("notifier", ledger.SubjectPreview, func(m *natsMsg) {
 		asked = append(asked, string(m.Data))
 		if err := m.Respond([]byte(answer)); err != nil {
 			t.Error(err)
 		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sub.Unsubscribe()
 	s.run("mail", "preview", "q_1042").want(t, 0, "Paid: Website", "maria@seller.example", "Your quote was paid.", "As it would be sent now")
 	s.mailed("main.q_1042.2.paid", "sent", time.Now().UTC())
 	s.mailed("main.q_1042.2.paid.1", "sent", time.Now().UTC())

@@ -151,6 +151,19 @@ func (s *Server) Conn(name string) *nats.Conn {
 	return nc
 }
 
+// Answer has f answer subject over a connection of name's until the end of the test. The server knows of it when Answer returns.
+func (s *Server) Answer(name, subject string, f nats.MsgHandler) {
+	s.tb.Helper()
+	nc := s.Conn(name)
+	_, err := nc.Subscribe(subject, f)
+	if err == nil {
+		err = nc.Flush()
+	}
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+}
+
 // Log returns a Log over a connection of its own.
 func (s *Server) Log(name string) *natsstream.Log {
 	s.tb.Helper()
