@@ -40,6 +40,7 @@ TEST_PACKAGES ?= $$((2 * $$(getconf _NPROCESSORS_ONLN)))
 .PHONY: test
 test: servers ## run all tests with the race detector (TESTFLAGS=... adds flags, TEST_PACKAGES=n at a time)
 	go test -race -timeout 40m -p $(TEST_PACKAGES) $(TESTFLAGS) work
+	@go test -tags faults ./libs/platform/fault # the clock of the fault proofs
 
 .PHONY: servers
 servers: redis $(STRIPE_NODE)/node_modules/.installed promtool ## install what the tests run against: redis-server, chromium, promtool, node and Stripe's own SDK
@@ -124,10 +125,11 @@ simulate: ## the production code through a million random schedules with faults,
 		$(if $(FROM),-from $(FROM)) $(if $(SABOTAGE),-sabotage $(SABOTAGE))
 
 .PHONY: chaos
-chaos: servers ## kill all processes at random under load, then judge by the invariants; fill the disk; and sabotage (KILLS=1000 WEBHOOKS=100000 SEED=random)
+chaos: servers ## kill all processes at random under load, then judge by the invariants; fill the disk; step the clocks; and sabotage (KILLS=1000 CLOCK_KILLS=200 WEBHOOKS=100000 SEED=random)
 	@test "$$(id -u)" = 0 || echo 'chaos: NOT RUN without root, which mounts a small disk: TestAFullDisk...' >&2
 	CHAOS_KILLS=$(or $(KILLS),$(if $(filter soak,$(TEST_SIZE)),50000,1000)) CHAOS_SEED=$(or $(SEED),random) \
 	CHAOS_WEBHOOKS=$(or $(WEBHOOKS),$(if $(filter soak,$(TEST_SIZE)),1000000,100000)) \
+	CHAOS_CLOCK_KILLS=$(or $(CLOCK_KILLS),$(if $(filter soak,$(TEST_SIZE)),5000,200)) \
 		go test -tags chaos -count=1 -v -timeout 24h $$(test "$$(id -u)" = 0 || echo -skip=TestAFullDisk) ./services/allinone/chaos
 
 .PHONY: drill

@@ -36,6 +36,7 @@ require (
 	quittance.internal/libs/domain v0.0.0-00010101000000-000000000000
 	quittance.internal/libs/operations v0.0.0-00010101000000-000000000000
 	quittance.internal/libs/platform v0.0.0-00010101000000-000000000000
+	quittance.internal/libs/quotepaid v0.0.0-00010101000000-000000000000
 	quittance.internal/services/console v0.0.0-00010101000000-000000000000
 	quittance.internal/services/ingress v0.0.0-00010101000000-000000000000
 	quittance.internal/services/notifier v0.0.0-00010101000000-000000000000

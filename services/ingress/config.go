@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"quittance.internal/libs/platform/env"
+	"quittance.internal/libs/platform/fault"
 	"quittance.internal/libs/platform/logging"
 	"quittance.internal/libs/platform/natsstream"
 )
@@ -82,7 +83,7 @@ func (c Config) withDefaults() Config {
 		c.MaxConns = 8192
 	}
 	if c.Now == nil {
-		c.Now = time.Now //nolint:forbidigo // the default clock
+		c.Now = fault.Now
 	}
 	return c
 }

@@ -12,6 +12,7 @@ import (
 
 	"quittance.internal/libs/domain/delivery"
 	"quittance.internal/libs/platform/env"
+	"quittance.internal/libs/platform/fault"
 	"quittance.internal/libs/platform/logging"
 	"quittance.internal/libs/platform/natsstream"
 )
@@ -113,7 +114,7 @@ func (c Config) withDefaults() Config {
 	fill(&c.Relay.DialTimeout, defaultDialTimeout)
 	fill(&c.Relay.SendTimeout, sendTimeoutOf(c.Lease))
 	if c.Now == nil {
-		c.Now = time.Now //nolint:forbidigo // the one place where the clock is given
+		c.Now = fault.Now
 	}
 	if c.NewOwner == nil {
 		c.NewOwner = rand.Text

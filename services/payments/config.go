@@ -6,6 +6,7 @@ import (
 	"quittance.internal/libs/domain/event"
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/platform/env"
+	"quittance.internal/libs/platform/fault"
 	"quittance.internal/libs/platform/logging"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/policyfile"
@@ -58,7 +59,7 @@ func ConfigFromEnv(lookup env.Lookup) (Config, error) {
 		RebuildGrace: r.Duration("REBUILD_GRACE", defaultGrace),
 		LogLevel:     r.Enum("LOG_LEVEL", "info", logging.Levels...),
 		Version:      Version(),
-		Now:          time.Now, //nolint:forbidigo // the one place where the clock is given
+		Now:          fault.Now,
 	}
 	return c, r.Err()
 }

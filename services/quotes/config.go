@@ -12,6 +12,7 @@ import (
 	"quittance.internal/libs/domain/quote"
 	"quittance.internal/libs/operations/door"
 	"quittance.internal/libs/platform/env"
+	clock "quittance.internal/libs/platform/fault"
 	"quittance.internal/libs/platform/logging"
 	"quittance.internal/libs/platform/natsstream"
 	"quittance.internal/libs/platform/policyfile"
@@ -216,7 +217,7 @@ func (c Config) withDefaults() Config {
 		c.StreamBeat = 20 * time.Second
 	}
 	if c.Now == nil {
-		c.Now = time.Now //nolint:forbidigo // the default of the one clock
+		c.Now = clock.Now
 	}
 	if c.Random == nil {
 		c.Random = rand.Reader

@@ -41,7 +41,8 @@ type campaign struct {
 	killed, sent atomic.Int64
 	sales, made  int // quotes that the tester published itself, and those by the API
 	foreigners   int
-	patience     time.Duration // for what is broken to be mended by itself
+	paid         map[string]scenario.Burst // quote that the tester published itself → what Stripe says about it
+	patience     time.Duration             // for what is broken to be mended by itself
 	began        time.Time
 	slowest      time.Duration // to the end of all work, after the faults
 }
@@ -49,6 +50,7 @@ type campaign struct {
 func newCampaign(w *world, seed uint64, kills, webhooks, rounds int) *campaign {
 	return &campaign{
 		w: w, nemesis: newNemesis(w, seed), seed: seed, rand: rand.New(rand.NewPCG(seed, 2)), kills: kills, webhooks: webhooks, rounds: rounds, patience: patience, began: time.Now(),
+		paid: map[string]scenario.Burst{},
 	}
 }
 
@@ -127,7 +129,8 @@ func (c *campaign) items(webhooks int) []func() {
 		if err != nil {
 			c.w.tb.Fatal(err)
 		}
-		events = append(events, b...)
+		events = append(events, b.Events...)
+		c.paid[s.id] = b
 	}
 	for len(events) < webhooks {
 		c.foreigners++
@@ -179,30 +182,39 @@ func (c *campaign) sell(ctx context.Context, count int) {
 		c.made++
 		number := 8_000_000 + 8*c.made // a multiple of the number of scenarios is paid by card
 		amount := sale{number: number}.amount()
-		var made struct {
-			ID string `json:"id"`
-		}
-		key := fmt.Sprintf("chaos-%d-%d", c.seed, c.made)
-		c.call(ctx, "/v1/quotes", key, map[string]any{
-			"title": "Quote", "deal": map[string]any{"id": "d", "name": "Deal"}, "currency": "eur",
-			"line_items": []any{map[string]any{"name": "Consulting", "quantity": 1, "unit_amount": amount}},
-			"owner":      map[string]any{"name": "Ola", "email": "api@seller.example", "time_zone": "Europe/Warsaw"},
-			"contact":    map[string]any{"email": "customer@buyer.example", "first_name": "Jan", "last_name": "Nowak"},
-			"payment":    map[string]any{"stripe": true},
-		}, &made)
-		c.call(ctx, "/v1/quotes/"+made.ID+"/publish", key+"-publish", nil, nil)
+		id := c.offer(ctx, fmt.Sprintf("chaos-%d-%d", c.seed, c.made), amount, "")
 		if ctx.Err() != nil {
 			return // the storm is over, and nobody knows whether it was published
 		}
-		b, err := burst(sale{id: made.ID, number: number}, time.Now())
+		b, err := burst(sale{id: id, number: number}, time.Now())
 		if err != nil {
 			c.w.tb.Error(err)
 			return
 		}
-		for _, e := range b {
+		for _, e := range b.Events {
 			c.w.tester.deliver(c.w.tb.Context(), e)
 		}
 	}
+}
+
+// offer makes and publishes a quote by the API and returns its id. expires is RFC 3339, or "" for never.
+func (c *campaign) offer(ctx context.Context, key string, amount int64, expires string) string {
+	var made struct {
+		ID string `json:"id"`
+	}
+	document := map[string]any{
+		"title": "Quote", "deal": map[string]any{"id": "d", "name": "Deal"}, "currency": "eur",
+		"line_items": []any{map[string]any{"name": "Consulting", "quantity": 1, "unit_amount": amount}},
+		"owner":      map[string]any{"name": "Ola", "email": "api@seller.example", "time_zone": "Europe/Warsaw"},
+		"contact":    map[string]any{"email": "customer@buyer.example", "first_name": "Jan", "last_name": "Nowak"},
+		"payment":    map[string]any{"stripe": true},
+	}
+	if expires != "" {
+		document["expires_at"] = expires
+	}
+	c.call(ctx, "/v1/quotes", key, document, &made)
+	c.call(ctx, "/v1/quotes/"+made.ID+"/publish", key+"-publish", nil, nil)
+	return made.ID
 }
 
 // call makes a call of the API until it is answered 2xx.

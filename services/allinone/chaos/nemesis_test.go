@@ -15,6 +15,8 @@ type nemesis struct {
 	weights []weight
 	// faults is what it does, now and then, after a kill; also by default.
 	faults func(context.Context)
+	// calmed takes back what else was done, when a storm is over; nil for nothing.
+	calmed func()
 	// flushes and scriptFlushes are how often Redis lost everything, or its scripts alone.
 	flushes, scriptFlushes int
 }
@@ -96,4 +98,7 @@ func (n *nemesis) flush(ctx context.Context) {
 func (n *nemesis) calm() {
 	n.w.proxy.drop.Store(0)
 	n.w.mail.CutAfterData(0)
+	if n.calmed != nil {
+		n.calmed()
+	}
 }

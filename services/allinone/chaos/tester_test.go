@@ -27,6 +27,8 @@ import (
 type tester struct {
 	address func() string // asked before each request
 	http    *http.Client
+	// answered, if not nil, is told of every answer to what was signed at a moment, in whole seconds.
+	answered func(status int, signed, began, ended time.Time)
 
 	mu    sync.Mutex
 	acked invariants.Acked
@@ -68,12 +70,16 @@ func (s *tester) try(ctx context.Context, e scenario.Event) (bool, error) {
 	}
 	req.Header.Set("Stripe-Signature", signed.Header)
 	req.Header.Set("Content-Type", "application/json; charset=utf-8")
+	began := time.Now()
 	res, err := s.http.Do(req)
 	if err != nil {
 		return false, err
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, res.Body)
+	if s.answered != nil {
+		s.answered(res.StatusCode, signed.Timestamp.Truncate(time.Second), began, time.Now())
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if res.StatusCode/100 != 2 {
@@ -128,7 +134,7 @@ func (s sale) owner() string { return fmt.Sprintf("owner%d@seller.example", s.nu
 func scenarioOf(n int) scenario.Scenario { return scenario.All()[n%len(scenario.All())] }
 
 // burst is what Stripe sends about a sale.
-func burst(s sale, at time.Time) ([]scenario.Event, error) {
+func burst(s sale, at time.Time) (scenario.Burst, error) {
 	target := scenario.Target{
 		Quote: s.id, Seller: "main", Revision: 1, Title: "Consulting", Amount: s.amount(), Currency: "eur",
 		CustomerName: "Jan Nowak", CustomerEmail: "customer@buyer.example",
@@ -137,8 +143,7 @@ func burst(s sale, at time.Time) ([]scenario.Event, error) {
 		target.Interval, target.IntervalCount = "month", 1
 	}
 	version := []scenario.Version{scenario.V20231016, scenario.Basil}[s.number/8%2]
-	b, err := scenarioOf(s.number).Run(target, int64(s.number), at, version)
-	return b.Events, err
+	return scenarioOf(s.number).Run(target, int64(s.number), at, version)
 }
 
 // foreign is an event of the same Stripe account that no checkout of ours made.

@@ -46,6 +46,7 @@ type world struct {
 	log                          *natsstream.Log
 	cache                        redis.UniversalClient
 	settings                     []string
+	clocks                       map[string]*clock // of each service, where it is built with the tag faults
 	run                          func(*keeper) *keeper
 	stop                         func() // ends all keepers, not their processes
 }
@@ -92,9 +93,11 @@ func newWorldIn(tb testing.TB, store string, tags map[string]string) *world {
 		"API_TOKENS=chaos:seller@main:"+token, "PUBLIC_URL="+w.quotesURL, "SMTP_URL=smtp://"+w.mail.Addr, "MAIL_FROM=quotes@seller.example",
 		"REBUILD_GRACE=300ms", "MAIL_LEASE=3s", "MAIL_SEND_TIMEOUT=2s", "MAIL_AMBIGUOUS_AFTER=500ms", "MAIL_RETRY_AFTER=200ms",
 	)
+	w.clocks = map[string]*clock{}
 	service := func(name, probe, redisURL string) *keeper {
+		w.clocks[name] = newClock(tb, name)
 		path := processtest.Binary(tb, name+"/cmd/"+name, tags[name])
-		return w.run(newKeeper(processtest.New(tb, name, path, "http://"+addr[probe]+"/readyz", append(slices.Clone(w.settings), "REDIS_URL="+redisURL))))
+		return w.run(newKeeper(processtest.New(tb, name, path, "http://"+addr[probe]+"/readyz", append(slices.Clone(w.settings), "REDIS_URL="+redisURL, "FAULT_CLOCK="+w.clocks[name].path))))
 	}
 	w.quotes = service("quotes", "QUOTES_ADMIN_ADDR", w.redisURL)
 	w.payments = service("payments", "PAYMENTS_ADDR", "redis://"+w.proxy.addr+"/0")
