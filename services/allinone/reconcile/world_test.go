@@ -305,7 +305,7 @@ func (w *world) read(stream string, filters ...string) []natsstream.Record {
 // stored are all events of Stripe's in the log.
 func (w *world) stored() []natsstream.Record {
 	w.t.Helper()
-	all, err := w.Log.Scan(w.t.Context(), event.StreamStripe, 1, 10_000)
+	all, err := w.Log.Scan(w.t.Context(), event.StreamStripe, 1, 2000)
 	if err != nil {
 		w.t.Fatal(err)
 	}
