@@ -61,7 +61,7 @@ func Connect(ctx context.Context, cfg Config, log *zap.Logger) (*nats.Conn, erro
 		nats.MaxPingsOutstanding(2),
 		nats.Timeout(3 * time.Second),
 		nats.NoCallbacksAfterClientClose(),
-		nats.SyncQueueLen(answerMost+1), // and the word that it was the last
+		nats.SyncQueueLen(answerMost + 1), // and the word that it was the last
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			log.Error("nats connection", zap.Error(err))
 		}),
