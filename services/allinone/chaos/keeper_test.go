@@ -2,6 +2,8 @@ package chaos_test
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -40,7 +42,7 @@ func (k *keeper) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-k.Ended():
-			k.ended.Add(1)
+			k.endedByItself()
 		case c := <-k.commands:
 			if c.signal == syscall.SIGSTOP {
 				k.stand(ctx, c)
@@ -51,7 +53,7 @@ func (k *keeper) run(ctx context.Context) {
 				<-k.Ended()
 				c.done <- true
 			} else if !k.kill(c) {
-				k.ended.Add(1)
+				k.endedByItself()
 			}
 		}
 		if wait(ctx, pause); ctx.Err() != nil {
@@ -59,6 +61,12 @@ func (k *keeper) run(ctx context.Context) {
 		}
 		k.Start()
 	}
+}
+
+// endedByItself tells why. A service may end where it finds no server at its start; its supervisor starts it again.
+func (k *keeper) endedByItself() {
+	k.ended.Add(1)
+	fmt.Fprintf(os.Stderr, "chaos: %s ended by itself; the end of its log:\n%s\n", k.Name, k.Tail())
 }
 
 func (k *keeper) kill(c command) bool {

@@ -247,6 +247,19 @@ func TestMailsThatAServerAcceptedAreHeldAgainstTheLedger(t *testing.T) {
 	if report := check(); !says(report, "I6", "accepted 3 times") {
 		t.Errorf("a third mail: %+v", report.Violations)
 	}
+	r.putMail("main.q_0.1.paid", `{"state":"parked","attempts":2,"resends":1,"ambiguous":2,"message_id":"q_0@seller.example"}`)
+	if report := check(); !says(report, "I6", "accepted 3 times") {
+		t.Errorf("a third mail after two attempts without an answer: %+v", report.Violations)
+	}
+	mails["q_0@seller.example"] = 2
+	if report := check(); !report.Held() {
+		t.Errorf("two attempts without an answer, both accepted: %+v", report.Violations)
+	}
+	r.putMail("main.q_0.1.paid", `{"state":"rejected","attempts":2,"resends":1,"ambiguous":1,"message_id":"q_0@seller.example"}`)
+	if report := check(); !says(report, "I6", "accepted 2 times") {
+		t.Errorf("two mails after one attempt without an answer and a rejection: %+v", report.Violations)
+	}
+	r.putMail("main.q_0.1.paid", `{"state":"sent","attempts":1,"message_id":"q_0@seller.example"}`)
 	mails["q_0@seller.example"] = 0
 	if report := check(); !says(report, "I6", "accepted 0 times") {
 		t.Errorf("no mail: %+v", report.Violations)

@@ -46,7 +46,7 @@ func New(tb testing.TB, name, path, probe string, env []string) *Process {
 	tb.Cleanup(func() {
 		p.Kill()
 		if tb.Failed() {
-			tb.Log(p.tail())
+			tb.Log(p.Tail())
 		}
 	})
 	return p
@@ -71,7 +71,7 @@ func (p *Process) Ready() {
 	Eventually(p.tb, 2*time.Minute, p.Name+" is ready", func() error {
 		select {
 		case <-p.done:
-			p.tb.Fatalf("%s ended before it was ready:\n%s", p.Name, p.tail())
+			p.tb.Fatalf("%s ended before it was ready:\n%s", p.Name, p.Tail())
 		default:
 		}
 		res, err := http.Get(p.Probe)
@@ -131,8 +131,8 @@ func (p *Process) WriteLog(path string) error {
 	return os.WriteFile(path, p.logs.Bytes(), 0o600)
 }
 
-// tail returns the end of the process's log.
-func (p *Process) tail() string {
+// Tail returns the end of the process's log.
+func (p *Process) Tail() string {
 	p.logsLock.Lock()
 	defer p.logsLock.Unlock()
 	b := p.logs.Bytes()
